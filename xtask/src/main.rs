@@ -1,2 +1,61 @@
-//! To be written.
-fn main() {}
+//! The developer's commands, as `cargo xtask COMMAND`. Only the standard library, so that it builds in a second.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod setup;
+mod soak;
+mod step;
+mod tidy;
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, rustdoc
+  tidy    the checks over the sources alone
+  soak    the long forms of the end-to-end tests (hours)
+  setup   install what the tests need, where that is possible
+";
+
+fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    let command = args.next();
+    if let Some(extra) = args.next() {
+        eprintln!("error: unexpected argument '{extra}'\n{HELP}");
+        return ExitCode::from(2);
+    }
+    let root = root();
+    let outcome = match command.as_deref() {
+        Some("ci") => ci::run(&root),
+        Some("tidy") => tidy::run(&root),
+        Some("soak") => soak::run(&root),
+        Some("setup") => setup::run(),
+        Some("help" | "-h" | "--help") => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => {
+            eprintln!("error: no command '{other}'\n{HELP}");
+            return ExitCode::from(2);
+        }
+        None => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root: the folder above this crate's.
+fn root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask setup`: the few programs that the tests call and that a bare machine may lack.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::step;
+
+/// A program that the tests call, the Debian package that has it, and what is skipped without it.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need { program: "curl", package: "curl", purpose: "the tests that drive the server as a person would" },
+    Need { program: "ip", package: "iproute2", purpose: "the handshake tests over a TUN device" },
+];
+
+/// Installs what is missing when that is possible (root, apt), and otherwise says what will be skipped.
+///
+/// Never fails: a test whose program is missing skips itself and says so, which is no reason to run none of them.
+pub(crate) fn run() -> Result<(), String> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !on_path(need.program)).collect();
+    if missing.is_empty() {
+        println!("    nothing to install");
+    } else if is_root() && on_path("apt-get") {
+        install(&missing).unwrap_or_else(|error| println!("    {error}"));
+    }
+    for need in missing.iter().filter(|need| !on_path(need.program)) {
+        println!("    {} is missing (Debian: {}): skipped: {}", need.program, need.package, need.purpose);
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        println!("    /dev/net/tun is missing: skipped: the handshake tests over a TUN device");
+    }
+    Ok(())
+}
+
+fn install(missing: &[&Need]) -> Result<(), String> {
+    let quiet = ("DEBIAN_FRONTEND", "noninteractive");
+    let packages = missing.iter().map(|need| need.package);
+    step::run(Command::new("apt-get").args(["update", "-qq"]).envs([quiet]).stdout(Stdio::null()), "apt-get update")?;
+    let mut command = Command::new("apt-get");
+    command.args(["install", "-y", "-qq"]).args(packages.clone()).envs([quiet]).stdout(Stdio::null());
+    step::run(&mut command, &format!("apt-get install {}", packages.collect::<Vec<_>>().join(" ")))
+}
+
+fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // `ip` lives in sbin on some systems, which an ordinary user's PATH may lack.
+    env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|folder| folder.join(program).is_file())
+}
+
+/// Whether the effective user is root, from /proc, since the standard library has no call for it.
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|uids| uids.split_whitespace().nth(1))
+        == Some("0")
+}
