@@ -1,0 +1,58 @@
+use std::time::Duration;
+
+use crate::Bind;
+
+/// What the arbiter is told once, at start.
+///
+/// ```
+/// use rserve_arbiter::{DrainSettings, Settings};
+///
+/// let settings = Settings { workers: 4, drain: Some(DrainSettings::default()), ..Settings::default() };
+/// assert_eq!(settings.graceful_timeout.as_secs(), 30);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The addresses to listen on, at most [`MAX_LISTENERS`](crate::MAX_LISTENERS).
+    pub binds: Vec<Bind>,
+    /// `listen(2)`'s backlog: how many connections the kernel keeps for us (it caps this at `net.core.somaxconn`).
+    pub backlog: u32,
+    /// How many worker processes to keep.
+    pub workers: u16,
+    /// A worker that has not beaten for this long is killed and replaced; `None`: never.
+    pub timeout: Option<Duration>,
+    /// How long a graceful stop may take, from its signal to the last exit.
+    pub graceful_timeout: Duration,
+    /// Drain on SIGTERM, and how; `None`: SIGTERM has its classic meaning and leaves the backlog to the kernel.
+    pub drain: Option<DrainSettings>,
+    /// The worker class's name, for the log.
+    pub worker_class: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            binds: Vec::new(),
+            backlog: 2048,
+            workers: 1,
+            timeout: Some(Duration::from_secs(30)),
+            graceful_timeout: Duration::from_secs(30),
+            drain: None,
+            worker_class: "sync",
+        }
+    }
+}
+
+/// How long the door stays open after SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainSettings {
+    /// The door closes once nobody has brought a request for this long.
+    pub quiet: Duration,
+    /// The door closes this long after SIGTERM even if requests go on arriving.
+    pub open: Duration,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self { quiet: Duration::from_secs(2), open: Duration::from_secs(10) }
+    }
+}
