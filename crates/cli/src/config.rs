@@ -1,0 +1,156 @@
+//! What the flags mean: the settings of each part, with the environment's say and what depends on the app.
+
+use std::{collections::HashSet, time::Duration};
+
+use rserve_arbiter::{DrainSettings, Settings};
+use rserve_event_loop::HttpSettings;
+use rserve_http::Limits;
+
+use crate::{
+    Error,
+    flags::{Flags, parse_workers},
+};
+
+/// The variable that says how many workers, where the flag does not; hosting platforms set it.
+pub(crate) const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
+
+/// What each part of the server is told.
+pub(crate) struct Config {
+    pub(crate) arbiter: Settings,
+    pub(crate) http: HttpSettings,
+}
+
+impl Config {
+    /// Reads the flags; `web_concurrency` is that variable's value, and `health_path` the app's own, if it has one.
+    pub(crate) fn new(
+        flags: &Flags,
+        worker_class: &'static str,
+        web_concurrency: Option<&str>,
+        health_path: Option<&str>,
+    ) -> Result<Self, Error> {
+        let mut seen = HashSet::new();
+        if let Some(twice) = flags.bind.iter().find(|bind| !seen.insert(bind.to_string())) {
+            return Err(Error::Usage(format!("the address {twice} is given twice to --bind")));
+        }
+        let drain = DrainSettings { quiet: flags.drain_quiet, open: flags.drain_open };
+        let arbiter = Settings {
+            binds: flags.bind.clone(),
+            backlog: flags.backlog,
+            workers: workers(flags, web_concurrency)?,
+            timeout: unless_zero(flags.timeout),
+            graceful_timeout: flags.graceful_timeout,
+            drain: flags.drain_on_term.then_some(drain),
+            worker_class,
+        };
+        Ok(Self { arbiter, http: http(flags, health_path) })
+    }
+}
+
+fn workers(flags: &Flags, web_concurrency: Option<&str>) -> Result<u16, Error> {
+    match (flags.workers, web_concurrency) {
+        (Some(typed), _) => Ok(typed),
+        // A platform that sets the variable to nothing means nothing by it.
+        (None, None | Some("")) => Ok(1),
+        (None, Some(text)) => parse_workers(text)
+            .map_err(|needed| Error::Usage(format!("invalid value '{text}' for {WEB_CONCURRENCY}: {needed}"))),
+    }
+}
+
+fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {
+    let health_paths = match (&flags.health_path[..], health_path) {
+        ([], Some(path)) => vec![path.to_owned()],
+        (typed, _) => typed.to_vec(),
+    };
+    HttpSettings {
+        limits: Limits {
+            request_line: flags.limit_request_line as usize,
+            fields: flags.limit_request_fields as usize,
+            field_size: flags.limit_request_field_size as usize,
+            ..Limits::default()
+        },
+        keep_alive: flags.keep_alive.and_then(unless_zero),
+        worker_connections: flags.worker_connections as usize,
+        health_paths,
+        ..HttpSettings::default()
+    }
+}
+
+fn unless_zero(time: Duration) -> Option<Duration> {
+    (!time.is_zero()).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn config(words: &[&str], web_concurrency: Option<&str>) -> Result<Config, String> {
+        let flags = Flags::try_parse_from([&["rserve"], words].concat()).unwrap();
+        Config::new(&flags, "sync", web_concurrency, Some("/healthz")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_flag_outranks_the_environment() {
+        for (words, variable, workers) in [
+            (&[][..], None, 1),
+            (&[], Some(""), 1),
+            (&[], Some("3"), 3),
+            (&["-w", "2"], Some("3"), 2),
+            (&["-w", "2"], Some("nonsense"), 2),
+        ] {
+            assert_eq!(config(words, variable).unwrap().arbiter.workers, workers, "{words:?} {variable:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        for value in ["0", "many", "1025"] {
+            let error = config(&[], Some(value)).err().unwrap();
+            assert_eq!(
+                error,
+                format!("invalid value '{value}' for WEB_CONCURRENCY: a number from 1 to 1024 is needed")
+            );
+        }
+    }
+
+    #[test]
+    fn zero_seconds_means_none_where_it_may_be_said() {
+        let config =
+            config(&["--timeout", "0", "--keep-alive", "0", "--drain-on-term", "--drain-open", "0"], None).unwrap();
+        assert_eq!((config.arbiter.timeout, config.http.keep_alive), (None, None));
+        assert_eq!(config.arbiter.drain.unwrap().open, Duration::ZERO);
+    }
+
+    #[test]
+    fn the_drain_is_off_unless_asked_for() {
+        assert!(config(&["--drain-quiet", "1"], None).unwrap().arbiter.drain.is_none());
+    }
+
+    #[test]
+    fn the_defaults_of_the_parts_are_those_of_the_flags() {
+        let config = config(&["--drain-on-term"], None).unwrap();
+        let arbiter = Settings::default();
+        assert_eq!((config.arbiter.timeout, config.arbiter.backlog), (arbiter.timeout, arbiter.backlog));
+        assert_eq!(config.arbiter.graceful_timeout, arbiter.graceful_timeout);
+        assert_eq!(config.arbiter.drain, Some(DrainSettings::default()));
+        let http = HttpSettings::default();
+        assert_eq!((config.http.limits, config.http.keep_alive), (http.limits, http.keep_alive));
+        assert_eq!(config.http.worker_connections, http.worker_connections);
+    }
+
+    #[test]
+    fn an_apps_own_health_path_yields_to_those_that_are_typed() {
+        assert_eq!(config(&[], None).unwrap().http.health_paths, ["/healthz"]);
+        assert_eq!(
+            config(&["--health-path", "/a", "--health-path", "/b"], None).unwrap().http.health_paths,
+            ["/a", "/b"]
+        );
+    }
+
+    #[test]
+    fn one_address_twice_is_refused() {
+        let error = config(&["-b", ":80", "-b", "0.0.0.0:80"], None).err().unwrap();
+        assert_eq!(error, "the address 0.0.0.0:80 is given twice to --bind");
+    }
+}

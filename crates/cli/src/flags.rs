@@ -1,0 +1,134 @@
+//! What was typed. Parsing only: nothing is read from the environment or the file system, nothing is looked up.
+
+mod values;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use rserve_arbiter::Bind;
+
+const SERVER_SOCKET: &str = "Server socket";
+const WORKER_PROCESSES: &str = "Worker processes";
+const DRAIN: &str = "Drain";
+const HTTP: &str = "HTTP limits";
+const LOGGING: &str = "Logging";
+
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}";
+
+/// A pre-fork application server that stops without losing a connection.
+///
+/// Names, shorts and defaults are gunicorn's wherever gunicorn has the flag. Durations are in seconds and may have
+/// decimals. The ranges are wide: they are there to catch a slip of the finger before it becomes an outage.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "rserve", version, help_template = TEMPLATE, max_term_width = 110, allow_negative_numbers = true)]
+#[command(about = "A pre-fork application server that stops without losing a connection.", long_about = None)]
+pub(crate) struct Flags {
+    /// The app to serve, by name [default: the first one built in]
+    pub(crate) app: Option<String>,
+
+    /// Address to listen on; may be repeated: host:port, [v6]:port, :port (every IPv4 interface), unix:PATH
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", help_heading = SERVER_SOCKET)]
+    pub(crate) bind: Vec<Bind>,
+
+    /// Connections that the kernel queues until a worker accepts them (it may cap this: net.core.somaxconn)
+    #[arg(long, value_name = "N", default_value = "2048", help_heading = SERVER_SOCKET)]
+    // 65535 is what listen(2) took at most before Linux 4.1; a queue that long is minutes of waiting.
+    #[arg(value_parser = values::number(1, 65_535))]
+    pub(crate) backlog: u32,
+
+    /// Worker processes to keep [default: $WEB_CONCURRENCY, or 1]
+    #[arg(short, long, value_name = "N", help_heading = WORKER_PROCESSES, value_parser = values::workers())]
+    pub(crate) workers: Option<u32>,
+
+    /// How a worker serves its requests
+    #[arg(short = 'k', long, value_name = "CLASS", default_value = "sync", help_heading = WORKER_PROCESSES)]
+    pub(crate) worker_class: String,
+
+    /// Connections that one worker holds at most
+    #[arg(long, value_name = "N", default_value = "1000", help_heading = WORKER_PROCESSES)]
+    // Linux gives a process at most fs.nr_open descriptors, 1048576 by default.
+    #[arg(value_parser = values::number(1, 1_000_000))]
+    pub(crate) worker_connections: u32,
+
+    /// Replace a worker that has been stuck in one request for this long; 0: never
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", help_heading = WORKER_PROCESSES)]
+    // Below a second, a machine that is merely busy looks like a worker that is stuck.
+    #[arg(value_parser = values::seconds_or_zero(1.0))]
+    pub(crate) timeout: Duration,
+
+    /// How long a graceful stop may take; what is still in hand then is cut, counted and named
+    #[arg(long, value_name = "SECONDS", default_value = "30", help_heading = WORKER_PROCESSES)]
+    #[arg(value_parser = values::seconds(0.1))]
+    pub(crate) graceful_timeout: Duration,
+
+    /// On SIGTERM serve everybody who has connected before exiting, the backlog included
+    #[arg(long, help_heading = DRAIN)]
+    pub(crate) drain_on_term: bool,
+
+    /// Stop listening once no request has arrived for this long after SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value = "2", help_heading = DRAIN)]
+    #[arg(value_parser = values::seconds(0.05))]
+    pub(crate) drain_quiet: Duration,
+
+    /// Stop listening this long after SIGTERM even if requests keep arriving; 0: at once
+    #[arg(long, value_name = "SECONDS", default_value = "10", help_heading = DRAIN)]
+    #[arg(value_parser = values::seconds_or_zero(0.05))]
+    pub(crate) drain_open: Duration,
+
+    /// A path whose requests are health checks, which do not hold a drain up; may be repeated [default: /healthz
+    /// for the demo app, none otherwise]
+    #[arg(long, value_name = "PATH", help_heading = DRAIN, value_parser = values::path)]
+    pub(crate) health_path: Vec<String>,
+
+    /// Keep an idle connection open for this long [default: as the worker class does; sync closes after each response]
+    #[arg(long, value_name = "SECONDS", help_heading = HTTP, value_parser = values::seconds_or_zero(0.1))]
+    pub(crate) keep_alive: Option<Duration>,
+
+    /// Longest request line, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "4094", help_heading = HTTP)]
+    // The shortest request line, "GET / HTTP/1.1", has 16 bytes with its end; 8190 is gunicorn's most.
+    #[arg(value_parser = values::number(16, 8190))]
+    pub(crate) limit_request_line: u32,
+
+    /// Header fields in one request at most
+    #[arg(long, value_name = "N", default_value = "100", help_heading = HTTP)]
+    // What the codec and http::HeaderMap hold; gunicorn takes twice as many.
+    #[arg(value_parser = values::number(1, 16_384))]
+    pub(crate) limit_request_fields: u32,
+
+    /// Longest header field, name and value, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "8190", help_heading = HTTP)]
+    // Shorter than 16, and no browser's request gets in; longer than 65535, and http::HeaderName does not hold it.
+    #[arg(value_parser = values::number(16, 65_535))]
+    pub(crate) limit_request_field_size: u32,
+
+    /// Least important messages to log; critical is the same as error
+    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, help_heading = LOGGING)]
+    pub(crate) log_level: LogLevel,
+
+    /// One line per message, for people or for machines
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = LOGGING)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// gunicorn's names for the levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+pub(crate) use values::parse_workers;
+
+#[cfg(test)]
+mod tests;

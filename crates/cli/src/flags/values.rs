@@ -1,0 +1,68 @@
+//! Readers for the values that clap has no reader for.
+
+use std::time::Duration;
+
+use clap::builder::{StringValueParser, TypedValueParser};
+
+/// No setting in seconds means anything beyond a day; such a number is a slip or a value in milliseconds.
+const LONGEST: f64 = 86_400.0;
+
+/// More processes than this on one machine is a slip: they would not fit in memory, and no machine has the cores.
+const MOST_WORKERS: u32 = 1024;
+
+/// A number of workers.
+pub(super) fn workers() -> impl TypedValueParser<Value = u32> {
+    number(1, MOST_WORKERS)
+}
+
+/// A number of workers from somewhere else than the command line.
+pub(crate) fn parse_workers(text: &str) -> Result<u32, String> {
+    parse_number(text, 1, MOST_WORKERS)
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn number(least: u32, most: u32) -> impl TypedValueParser<Value = u32> {
+    reader(move |text| parse_number(text, least, most))
+}
+
+/// A duration in seconds from `least` to a day.
+pub(super) fn seconds(least: f64) -> impl TypedValueParser<Value = Duration> {
+    reader(move |text| {
+        parse_seconds(text, least).ok_or_else(|| format!("seconds from {least} to {LONGEST} are needed"))
+    })
+}
+
+/// As [`seconds`], or 0, which each flag explains.
+pub(super) fn seconds_or_zero(least: f64) -> impl TypedValueParser<Value = Duration> {
+    reader(move |text| match parse_seconds(text, 0.0) {
+        Some(seconds) if seconds.is_zero() || seconds.as_secs_f64() >= least => Ok(seconds),
+        _ => Err(format!("0, or seconds from {least} to {LONGEST}, are needed")),
+    })
+}
+
+/// The path of a request: what stands between the host and the query.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_graphic() && c != '?' && c != '#';
+    if text.starts_with('/') && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("a path begins with / and has no query, like /healthz".to_owned())
+    }
+}
+
+fn parse_number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("a number from {least} to {most} is needed"))
+}
+
+fn parse_seconds(text: &str, least: f64) -> Option<Duration> {
+    let seconds: f64 = text.parse().ok()?;
+    // NaN and the infinities are in no range.
+    (least..=LONGEST).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+}
+
+fn reader<T: Clone + Send + Sync + 'static>(
+    read: impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    StringValueParser::new().try_map(move |text| read(&text))
+}
