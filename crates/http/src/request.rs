@@ -1,0 +1,248 @@
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::{fmt, mem};
+
+use bytes::{Buf, Bytes};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+use crate::head::Head;
+
+/// A whole request, as a [`Handler`](crate::Handler) gets it.
+///
+/// The head is still a view of the bytes that were read; [`into_http`](Self::into_http) builds the owned, typed form for
+/// handlers that ask for it.
+///
+/// ```
+/// use rserve_http::{ConnectInfo, Decoder, Limits, Request, RequestBody};
+///
+/// let bytes = b"GET /hello?name=you HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// let mut decoder = Decoder::new(Limits::default());
+/// decoder.decode(bytes)?;
+/// let request = Request::new(decoder.head().view(bytes), RequestBody::Empty, ConnectInfo::default());
+/// assert_eq!(request.head().path(), "/hello");
+///
+/// let request = request.into_http();
+/// assert_eq!(request.uri().query(), Some("name=you"));
+/// assert_eq!(request.headers()["host"], "example.com");
+/// assert_eq!(request.extensions().get::<ConnectInfo>().unwrap().peer, None);
+/// # Ok::<(), rserve_http::Refusal>(())
+/// ```
+#[derive(Debug)]
+pub struct Request<'a> {
+    head: Head<'a>,
+    body: RequestBody,
+    connect: ConnectInfo,
+}
+
+/// The connection a request came by; an extension of the `http::Request` that [`Request::into_http`] makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectInfo {
+    /// The client's address; `None` on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// The server's own address on this connection; `None` on a Unix socket.
+    pub local: Option<SocketAddr>,
+    /// Whether the server is stopping: this is the time to answer a readiness check with 503.
+    pub draining: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Joins the parts.
+    pub fn new(head: Head<'a>, body: RequestBody, connect: ConnectInfo) -> Self {
+        Self { head, body, connect }
+    }
+
+    /// The method, target and fields.
+    pub fn head(&self) -> Head<'a> {
+        self.head
+    }
+
+    /// The body.
+    pub fn body(&self) -> &RequestBody {
+        &self.body
+    }
+
+    /// The body, to read from.
+    pub fn body_mut(&mut self) -> &mut RequestBody {
+        &mut self.body
+    }
+
+    /// The body, to keep.
+    pub fn into_body(self) -> RequestBody {
+        self.body
+    }
+
+    /// The client's address; `None` on a Unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.connect.peer
+    }
+
+    /// The server's own address on this connection; `None` on a Unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.connect.local
+    }
+
+    /// Whether the server is stopping.
+    pub fn draining(&self) -> bool {
+        self.connect.draining
+    }
+
+    /// The owned form, with a [`ConnectInfo`] among its extensions.
+    ///
+    /// The characters that browsers send in a target but `http::Uri` does not take are percent-encoded in it.
+    pub fn into_http(self) -> http::Request<RequestBody> {
+        let mut request = http::Request::new(self.body);
+        *request.method_mut() =
+            Method::from_bytes(self.head.method().as_bytes()).expect("invariant: the method is a token");
+        *request.uri_mut() = uri(&self.head);
+        *request.version_mut() = self.head.version().into();
+        let headers = request.headers_mut();
+        headers.reserve(self.head.headers().len());
+        for (name, value) in self.head.headers() {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).expect("invariant: the name is a token"),
+                HeaderValue::from_bytes(value).expect("invariant: the value has no control characters"),
+            );
+        }
+        request.extensions_mut().insert(self.connect);
+        request
+    }
+}
+
+fn uri(head: &Head<'_>) -> Uri {
+    if let Ok(uri) = Uri::try_from(head.target()) {
+        return uri;
+    }
+    let escaped = |text: &str| -> String {
+        text.bytes().fold(String::new(), |text, byte| match byte {
+            b'!'..=b'~' if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') => {
+                text + char::from(byte).encode_utf8(&mut [0; 4])
+            }
+            _ => text + &format!("%{byte:02X}"),
+        })
+    };
+    let mut path = escaped(head.path());
+    if let Some(query) = head.query() {
+        path = path + "?" + &escaped(query);
+    }
+    let path = PathAndQuery::try_from(path).expect("invariant: an escaped path is a path");
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).expect("invariant: a path alone is a URI")
+}
+
+/// The body of a request: complete before the handler runs.
+///
+/// Reading never waits for the client.  `Read` takes bytes off the front, so [`len`](Self::len) shrinks.
+///
+/// ```
+/// use std::io::Read;
+///
+/// let mut body = rserve_http::RequestBody::from("name=you");
+/// let mut key = [0; 5];
+/// body.read_exact(&mut key)?;
+/// assert_eq!((&key, body.len()), (b"name=", 3));
+/// assert_eq!(body.into_bytes()?, "you");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Default)]
+pub enum RequestBody {
+    /// No bytes.
+    #[default]
+    Empty,
+    /// In memory.
+    Bytes(Bytes),
+    /// Somewhere else, typically in a temporary file.
+    Reader {
+        /// Gives the bytes, from the first.
+        reader: Box<dyn Read + Send>,
+        /// How many there are to be read.
+        length: u64,
+    },
+}
+
+impl RequestBody {
+    /// How many bytes are left to be read.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Reader { length, .. } => *length,
+        }
+    }
+
+    /// Whether there is nothing left to be read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is left, in memory.  It copies nothing that is there already.
+    ///
+    /// # Errors
+    ///
+    /// Those of the reader; `UnexpectedEof` if it has fewer bytes than it should.
+    pub fn into_bytes(mut self) -> io::Result<Bytes> {
+        self.read_to_bytes()
+    }
+
+    /// As [`into_bytes`](Self::into_bytes), for a body that is borrowed; it is empty afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn read_to_bytes(&mut self) -> io::Result<Bytes> {
+        match mem::take(self) {
+            Self::Empty => Ok(Bytes::new()),
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Reader { reader, length } => {
+                let mut bytes = Vec::new();
+                let read = reader.take(length).read_to_end(&mut bytes)? as u64;
+                if read < length { Err(cut_short(length - read)) } else { Ok(bytes.into()) }
+            }
+        }
+    }
+}
+
+impl Read for RequestBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Empty => Ok(0),
+            Self::Bytes(bytes) => {
+                let read = bytes.len().min(buffer.len());
+                bytes.copy_to_slice(&mut buffer[..read]);
+                Ok(read)
+            }
+            Self::Reader { reader, length } => {
+                let read = reader.by_ref().take(*length).read(buffer)?;
+                if read == 0 && *length > 0 && !buffer.is_empty() {
+                    return Err(cut_short(*length));
+                }
+                *length -= read as u64;
+                Ok(read)
+            }
+        }
+    }
+}
+
+fn cut_short(missing: u64) -> io::Error {
+    let text = format!("the stored request body is {missing} bytes short; was its temporary file cut?");
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
+impl<T: Into<Bytes>> From<T> for RequestBody {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Self::Empty } else { Self::Bytes(bytes) }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Empty => "Empty",
+            Self::Bytes(_) => "Bytes",
+            Self::Reader { .. } => "Reader",
+        };
+        f.debug_struct(kind).field("len", &self.len()).finish()
+    }
+}
