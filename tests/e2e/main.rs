@@ -1,0 +1,4 @@
+//! End-to-end tests: the real binary, real sockets, every worker class.
+
+mod harness;
+mod support;

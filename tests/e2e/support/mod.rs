@@ -1,0 +1,41 @@
+//! What the tests share: the server under test, clients of several kinds, and a network of their own.
+
+mod log;
+mod outcome;
+mod process;
+mod report;
+mod server;
+mod target;
+
+pub(crate) mod http;
+pub(crate) mod load;
+pub(crate) mod net;
+
+pub(crate) use log::Line;
+pub(crate) use outcome::{Exchange, Loss, Outcome, Tally};
+pub(crate) use process::{alive, send};
+pub(crate) use report::Report;
+pub(crate) use server::{Builder, Exit, Server, wait_until};
+pub(crate) use target::{Socket, Target, free_address, free_port};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Runs each test body once for every worker class. A new class is one more line here.
+macro_rules! each_class {
+    ($($body:ident),+ $(,)?) => {
+        $(mod $body {
+            #[test]
+            fn sync() {
+                super::$body("sync");
+            }
+        })+
+    };
+}
+pub(crate) use each_class;
+
+/// Waits for this test's turn to load the machine. Tests that measure time or send much hold it, so that two of them
+/// never disturb each other on a machine of two cores.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,286 @@
+//! Runs the real binary in a process group of its own and cleans up after it.
+
+use std::{
+    env, fs, io,
+    os::unix::{
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::{Pid, User},
+};
+use tempfile::TempDir;
+
+use super::{
+    log::{Line, Log},
+    process,
+    report::Report,
+    target::{Socket, Target, free_address},
+};
+
+/// How long a server may take to say that it listens. Generous, because a debug build on a busy machine is slow.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running server. Dropping it kills its whole process group; when the test is failing the log is printed first.
+pub(crate) struct Server {
+    child: Child,
+    log: Log,
+    targets: Vec<Target>,
+    command_line: String,
+    exit: Option<Exit>,
+    _dir: TempDir,
+}
+
+/// How and when the arbiter ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exit {
+    pub(crate) status: ExitStatus,
+    pub(crate) at: Instant,
+}
+
+impl Exit {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        self.status.signal().and_then(|number| Signal::try_from(number).ok())
+    }
+}
+
+impl Server {
+    /// A server of this worker class, to be given more arguments and started.
+    pub(crate) fn builder(class: &str) -> Builder {
+        Builder {
+            args: vec!["-k".into(), class.into(), "--log-format".into(), "json".into()],
+            env: Vec::new(),
+            sockets: Vec::new(),
+            addresses: Vec::new(),
+            unprivileged: false,
+        }
+    }
+
+    /// Where the first listener is.
+    pub(crate) fn target(&self) -> Target {
+        self.targets[0].clone()
+    }
+
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The arbiter's process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is a small number"))
+    }
+
+    /// The live workers, lowest pid first.
+    pub(crate) fn workers(&self) -> Vec<Pid> {
+        process::children(self.pid())
+    }
+
+    /// Waits until the live workers are as wanted and returns them.
+    pub(crate) fn wait_for_workers(&self, bound: Duration, wanted: impl Fn(&[Pid]) -> bool) -> Vec<Pid> {
+        let mut workers = Vec::new();
+        let ok = wait_until(bound, || {
+            workers = self.workers();
+            wanted(&workers)
+        });
+        assert!(ok, "the workers are {workers:?} after {bound:?}");
+        workers
+    }
+
+    /// Signals the arbiter alone, and tells when.
+    pub(crate) fn signal(&self, signal: Signal) -> Instant {
+        let at = Instant::now();
+        process::send(self.pid(), signal);
+        at
+    }
+
+    /// Signals the arbiter and all its workers, as a terminal does on Ctrl-C.
+    pub(crate) fn signal_group(&self, signal: Signal) -> Instant {
+        let at = Instant::now();
+        killpg(self.pid(), signal).expect("the group is there");
+        at
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The first line that `wanted` accepts; panics with the whole log when none comes within `bound`.
+    pub(crate) fn wait_for_line(&self, bound: Duration, what: &str, wanted: impl FnMut(&Line) -> bool) -> Line {
+        self.log
+            .wait_for(bound, wanted)
+            .unwrap_or_else(|| panic!("no line about {what} within {bound:?} from {}", self.command_line))
+    }
+
+    /// Waits for the arbiter's end.
+    pub(crate) fn wait_exit(&mut self, bound: Duration) -> Exit {
+        self.wait_exit_at_most(bound).unwrap_or_else(|| panic!("still running after {bound:?}: {}", self.command_line))
+    }
+
+    /// The end of the arbiter, or `None` when it still runs after `bound`.
+    pub(crate) fn wait_exit_at_most(&mut self, bound: Duration) -> Option<Exit> {
+        if self.exit.is_none() {
+            wait_until(bound, || {
+                let status = self.child.try_wait().expect("the child can be waited for");
+                self.exit = status.map(|status| Exit { status, at: Instant::now() });
+                self.exit.is_some()
+            });
+        }
+        self.exit
+    }
+
+    /// Whether the arbiter still runs.
+    pub(crate) fn running(&mut self) -> bool {
+        self.wait_exit_at_most(Duration::ZERO).is_none()
+    }
+
+    /// The report of a finished drain; panics when its counts do not balance.
+    pub(crate) fn drain_report(&self) -> Report {
+        let line =
+            self.wait_for_line(Duration::from_secs(2), "the drain's report", |line| line.message() == Report::MESSAGE);
+        let report = Report::from_line(&line);
+        report.assert_balanced();
+        report
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The group outlives its leader while a worker does, so it is signalled even when the arbiter has been reaped.
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- log of {}\n{}---", self.command_line, self.log.text());
+        }
+    }
+}
+
+/// A server to be started.
+#[derive(Clone)]
+pub(crate) struct Builder {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    sockets: Vec<Socket>,
+    addresses: Vec<(String, Target)>,
+    unprivileged: bool,
+}
+
+impl Builder {
+    pub(crate) fn args<T: Into<String>>(mut self, args: impl IntoIterator<Item = T>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub(crate) fn workers(self, workers: usize) -> Self {
+        self.args(["-w".into(), workers.to_string()])
+    }
+
+    /// Drains on SIGTERM, shutting the door after `quiet` seconds without arrivals.
+    pub(crate) fn drain(self, quiet: f32) -> Self {
+        self.args(["--drain-on-term".into(), "--drain-quiet".into(), quiet.to_string()])
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// One more listener on a free address of this kind. Without any there is one on IPv4.
+    pub(crate) fn socket(mut self, socket: Socket) -> Self {
+        self.sockets.push(socket);
+        self
+    }
+
+    /// One more listener at an address of the test's choice.
+    pub(crate) fn address(mut self, bind: impl Into<String>, target: Target) -> Self {
+        self.addresses.push((bind.into(), target));
+        self
+    }
+
+    /// Runs as `nobody`, without any capability. Needs root.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(self) -> Server {
+        let server = self.spawn();
+        server.wait_for_line(READY_WITHIN, "readiness", |line| line.text.contains("listening"));
+        server
+    }
+
+    /// Starts it without waiting: for those that are to fail.
+    pub(crate) fn spawn(mut self) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("our own directory");
+        if self.sockets.is_empty() && self.addresses.is_empty() {
+            self.sockets.push(Socket::V4);
+        }
+        let mut targets = Vec::new();
+        let free = self.sockets.iter().map(|&socket| free_address(socket, &dir));
+        for (bind, target) in free.chain(self.addresses) {
+            self.args.extend(["-b".into(), bind]);
+            targets.push(target);
+        }
+        let mut command = Command::new(if self.unprivileged { binary_for_everyone(&dir) } else { binary() });
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.env_remove("WEB_CONCURRENCY").envs(self.env).current_dir(dir.path());
+        if self.unprivileged {
+            let nobody = User::from_name("nobody").expect("the user database is readable").expect("nobody exists");
+            command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
+        }
+        // A thread that forks while the binary is being copied keeps the copy open for writing until it execs.
+        let mut spawned = command.spawn();
+        wait_until(Duration::from_secs(5), || {
+            let busy = matches!(&spawned, Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy);
+            if busy {
+                spawned = command.spawn();
+            }
+            !busy
+        });
+        let mut child = spawned.expect("the binary can be run");
+        let log = Log::default();
+        log.follow(child.stdout.take().expect("piped"));
+        log.follow(child.stderr.take().expect("piped"));
+        Server { child, log, targets, command_line: format!("rserve {}", self.args.join(" ")), exit: None, _dir: dir }
+    }
+}
+
+/// Looks at `condition` again and again until it holds or `bound` is over; tells whether it came to hold.
+pub(crate) fn wait_until(bound: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + bound;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The program under test. The variable `SERVER_UNDER_TEST` names another program to try the tests on.
+fn binary() -> PathBuf {
+    env::var_os("SERVER_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_rserve").into()).into()
+}
+
+/// The program at a place where every user may run it: a checkout in somebody's home is out of reach for `nobody`.
+fn binary_for_everyone(dir: &TempDir) -> PathBuf {
+    let path = dir.path().join("rserve");
+    fs::hard_link(binary(), &path)
+        .or_else(|_| fs::copy(binary(), &path).map(|_| ()))
+        .expect("the binary can be linked or copied");
+    path
+}
