@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,7 +29,7 @@ impl ListenerId {
 pub struct Context {
     page: &'static Page,
     clock: Clock,
-    control: OwnedFd,
+    control: UnixStream,
     doors: Vec<Door>,
     settings: WorkerSettings,
     wait_limit: Duration,
@@ -67,7 +68,7 @@ impl Context {
     pub(crate) fn new(
         page: &'static Page,
         clock: Clock,
-        control: OwnedFd,
+        control: UnixStream,
         listeners: impl IntoIterator<Item = (Socket, bool)>,
         settings: WorkerSettings,
     ) -> Self {

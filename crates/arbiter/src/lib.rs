@@ -7,11 +7,14 @@
 
 mod bind;
 mod context;
+mod control;
 mod error;
 mod exit;
+mod listener;
 mod outcome;
 mod page;
 mod settings;
+mod sock_diag;
 mod sys;
 mod worker;
 

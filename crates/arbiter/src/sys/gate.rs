@@ -28,8 +28,12 @@ pub(crate) fn shut(listener: &Socket, local: Option<SocketAddr>) -> io::Result<G
     };
     match listener.attach_filter(&DROP_SYN) {
         Ok(()) => Ok(Gate::Filter),
-        Err(_) => set_ttl(listener, local, TTL_OF_NOBODY).map(|()| Gate::Ttl),
+        Err(_) => shut_with_ttl(listener, local),
     }
+}
+
+pub(crate) fn shut_with_ttl(listener: &Socket, local: SocketAddr) -> io::Result<Gate> {
+    set_ttl(listener, local, TTL_OF_NOBODY).map(|()| Gate::Ttl)
 }
 
 /// Opens it again. Both means are undone whatever was used: a former life may have used the other.

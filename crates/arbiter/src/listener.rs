@@ -1,0 +1,213 @@
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::sys::gate::{self, Gate};
+use crate::sys::readings;
+use crate::{Bind, Error};
+
+/// A listening socket, and what belongs to it.
+pub(crate) struct Listener {
+    socket: Socket,
+    address: Address,
+    /// It was made by somebody else, who may have left it gated.
+    adopted: bool,
+}
+
+/// Where it listens, as the kernel has it.
+#[derive(Debug)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(SocketFile),
+}
+
+/// A Unix socket's file, unlinked when dropped: only in the process that made it, so that a forked worker which drops
+/// its copy does no harm, and only if the path still leads to it.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    inode: Option<(u64, u64)>,
+    owner: u32,
+}
+
+impl SocketFile {
+    fn ours(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), inode: Some((found.dev(), found.ino())), owner: std::process::id() })
+    }
+
+    fn of_others(path: Option<&Path>) -> Self {
+        Self { path: path.unwrap_or(Path::new("")).to_owned(), inode: None, owner: 0 }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.owner == std::process::id()
+            && fs::symlink_metadata(&self.path).is_ok_and(|found| self.inode == Some((found.dev(), found.ino())))
+        {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Listener {
+    /// Binds every socket that the address stands for (a host name may resolve to several), without listening yet.
+    pub(crate) fn bind(bind: &Bind) -> Result<Vec<Self>, Error> {
+        match bind {
+            Bind::Tcp { host, port } => {
+                let resolved: Vec<SocketAddr> = (host.as_str(), *port)
+                    .to_socket_addrs()
+                    .map_err(|source| Error::Resolve { host: host.clone(), source: plain(source) })?
+                    .collect();
+                resolved.into_iter().map(|address| Self::bind_tcp(bind, address)).collect()
+            }
+            Bind::Unix(path) => Ok(vec![Self::bind_unix(bind, path)?]),
+        }
+    }
+
+    fn bind_tcp(bind: &Bind, address: SocketAddr) -> Result<Self, Error> {
+        let make = || {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            // A restart need not wait for the old connections' TIME_WAIT; two listeners still cannot share a port.
+            socket.set_reuse_address(true)?;
+            socket.set_nonblocking(true)?;
+            // Accepted sockets inherit it, which saves a system call for each.
+            socket.set_tcp_nodelay(true)?;
+            if address.is_ipv6() {
+                socket.set_only_v6(!address.ip().is_unspecified())?;
+            }
+            socket.bind(&address.into())?;
+            let local = socket.local_addr()?.as_socket().unwrap_or(address);
+            Ok(Self { socket, address: Address::Tcp(local), adopted: false })
+        };
+        make().map_err(|cause| bind_error(bind, cause))
+    }
+
+    fn bind_unix(bind: &Bind, path: &Path) -> Result<Self, Error> {
+        let make = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&SockAddr::unix(path)?)?;
+            Ok(Self { socket, address: Address::Unix(SocketFile::ours(path)?), adopted: false })
+        };
+        remove_stale(bind, path)?;
+        make().map_err(|cause| bind_error(bind, cause))
+    }
+
+    /// Takes over a listening socket from another process, and lifts a gate that it may have left behind: the gate
+    /// belongs to the socket and outlives whoever shut it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "sockets are handed over by upgrades and socket activation"))]
+    pub(crate) fn adopt(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        let address = match (local.as_socket(), local.as_pathname()) {
+            (Some(address), _) => Address::Tcp(address),
+            (None, path) => Address::Unix(SocketFile::of_others(path)),
+        };
+        let listener = Self { socket, address, adopted: true };
+        listener.lift()?;
+        Ok(listener)
+    }
+
+    pub(crate) fn listen(&self, backlog: u32) -> io::Result<()> {
+        self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// In a worker: the bare socket, and whether it was adopted.
+    pub(crate) fn into_parts(self) -> (Socket, bool) {
+        (self.socket, self.adopted)
+    }
+
+    pub(crate) fn shut(&self) -> io::Result<Gate> {
+        gate::shut(&self.socket, self.tcp())
+    }
+
+    pub(crate) fn lift(&self) -> io::Result<()> {
+        gate::lift(&self.socket, self.tcp())
+    }
+
+    /// Its address, if it is TCP.
+    pub(crate) const fn tcp(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// How many connections wait to be accepted; `None` on a Unix socket, of which TCP's way does not tell.
+    pub(crate) fn queue(&self) -> io::Result<Option<u32>> {
+        self.tcp().map(|_| readings::queue(&self.socket)).transpose()
+    }
+
+    /// How many packets it has dropped. A rise behind the gate means that somebody knocked.
+    pub(crate) fn drops(&self) -> io::Result<u32> {
+        readings::drops(&self.socket)
+    }
+
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// As it is written in a log line or a URL.
+    pub(crate) fn name(&self) -> String {
+        match &self.address {
+            Address::Tcp(address) => format!("http://{address}"),
+            Address::Unix(file) => format!("unix:{}", file.path.display()),
+        }
+    }
+}
+
+/// Removes a socket file that nobody listens on. A live one, or a file of another kind, is an error.
+fn remove_stale(bind: &Bind, path: &Path) -> Result<(), Error> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(bind_error(bind, cause)),
+    };
+    if !kind.is_socket() {
+        return Err(Error::NotASocket(bind.to_string()));
+    }
+    let probe = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // A live server with a full backlog answers EAGAIN instead of making us wait.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    match probe() {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|cause| bind_error(bind, cause))
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(bind_error(bind, error)),
+        Ok(()) | Err(_) => Err(Error::SocketInUse(bind.to_string())),
+    }
+}
+
+fn bind_error(bind: &Bind, cause: io::Error) -> Error {
+    let advice = match (cause.kind(), bind) {
+        (ErrorKind::AddrInUse, _) => "; stop the program that uses it, or choose another with --bind",
+        (ErrorKind::PermissionDenied, Bind::Tcp { .. }) => "; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+        (ErrorKind::PermissionDenied, Bind::Unix(_)) => "; the directory must be writable for this user",
+        (ErrorKind::NotFound, Bind::Unix(_)) => "; the directory must exist",
+        (ErrorKind::AddrNotAvailable, _) => "; this machine has no such address",
+        _ => "",
+    };
+    Error::Bind { address: bind.to_string(), cause: plain(cause), advice }
+}
+
+/// Without the `(os error N)` behind it, and without the resolver's preamble.
+fn plain(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    let text = text.split(" (os error").next().unwrap_or(text);
+    let mut characters = text.chars();
+    let text = characters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str());
+    io::Error::new(error.kind(), text)
+}
+
+#[cfg(test)]
+mod tests;
