@@ -47,13 +47,14 @@ impl Config {
 }
 
 fn workers(flags: &Flags, web_concurrency: Option<&str>) -> Result<u16, Error> {
-    match (flags.workers, web_concurrency) {
-        (Some(typed), _) => Ok(typed),
+    let workers = match (flags.workers, web_concurrency) {
+        (Some(typed), _) => typed,
         // A platform that sets the variable to nothing means nothing by it.
-        (None, None | Some("")) => Ok(1),
+        (None, None | Some("")) => 1,
         (None, Some(text)) => parse_workers(text)
-            .map_err(|needed| Error::Usage(format!("invalid value '{text}' for {WEB_CONCURRENCY}: {needed}"))),
-    }
+            .map_err(|needed| Error::Usage(format!("invalid value '{text}' for {WEB_CONCURRENCY}: {needed}")))?,
+    };
+    Ok(u16::try_from(workers).expect("invariant: no more workers pass than a u16 holds"))
 }
 
 fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {

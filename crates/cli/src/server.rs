@@ -26,13 +26,7 @@ use crate::{
 /// The first app added is the one that is served when the command line names none. The demo app is always there, as
 /// `demo`, behind yours. The worker class `sync` is always there, first.
 ///
-/// ```no_run
-/// use std::process::ExitCode;
-///
-/// fn main() -> ExitCode {
-///     rserve::Server::new().app("again", rserve::demo::app()).main()
-/// }
-/// ```
+/// The crate's own page has an example.
 #[must_use = "nothing is served until `main` is called"]
 pub struct Server {
     classes: Vec<WorkerClass<Site>>,
@@ -62,15 +56,14 @@ impl Server {
         self
     }
 
-    /// Adds an app under the name that the command line calls it by. A name with a colon in it is taken for a Python
-    /// app, and never found.
+    /// Adds an app under the name that the command line calls it by.
     ///
     /// # Panics
     ///
     /// If there is one of that name, or the name is `demo`: a mistake in the program, which its first run shows.
-    pub fn app(mut self, name: &'static str, app: impl Into<App>) -> Self {
+    pub fn app(mut self, name: &'static str, app: App) -> Self {
         assert!(self.apps.iter().all(|known| known.name != name) && name != demo::NAME, "two apps named {name}");
-        self.apps.push(NamedApp { name, app: app.into(), health_path: None });
+        self.apps.push(NamedApp { name, app, health_path: None });
         self
     }
 
@@ -111,8 +104,7 @@ impl Server {
         Flags::from_arg_matches(&matches).map_err(|error| answer(&error))
     }
 
-    fn serve(mut self, flags: &Flags) -> Result<Exit, Error> {
-        self.apps.push(NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) });
+    fn serve(self, flags: &Flags) -> Result<Exit, Error> {
         let class = self.find_class(&flags.worker_class)?;
         let NamedApp { app, health_path, .. } = self.take_app(flags.app.as_deref())?;
         let web_concurrency = env::var(WEB_CONCURRENCY).ok();
@@ -129,7 +121,8 @@ impl Server {
         })
     }
 
-    fn take_app(&mut self, typed: Option<&str>) -> Result<NamedApp, Error> {
+    fn take_app(mut self, typed: Option<&str>) -> Result<NamedApp, Error> {
+        self.apps.push(NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) });
         let place = match typed {
             None => 0,
             Some(typed) => self.apps.iter().position(|app| app.name == typed).ok_or_else(|| self.no_such_app(typed))?,

@@ -1,0 +1,122 @@
+//! The app that is served when there is no other: to see that the server runs, and to try it by hand.
+
+use std::{
+    io::{Cursor, Read},
+    os::unix::process::parent_id,
+    process, thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use rserve_http::{App, Body, Handler, Request, Response};
+
+pub(crate) const NAME: &str = "demo";
+pub(crate) const HEALTH_PATH: &str = "/healthz";
+
+const PAGE: &str = include_str!("demo/page.html");
+
+/// Longer than any time limit that somebody would try out by hand.
+const LONGEST_SLEEP: u64 = 600_000;
+
+const MOST_BYTES: u64 = 1 << 30;
+
+/// The demo app, which answers `/`, `/hello`, `/healthz`, `/echo`, `/sleep/MILLISECONDS` and `/bytes/N`.
+pub(crate) fn app() -> App {
+    App::blocking(Demo)
+}
+
+struct Demo;
+
+impl Handler for Demo {
+    fn handle(&self, request: Request<'_>) -> Response {
+        let (method, path) = (request.head().method(), request.head().path());
+        match (path, method) {
+            ("/hello", "GET" | "HEAD") => text(StatusCode::OK, "Hello, World!"),
+            (HEALTH_PATH, "GET" | "HEAD") => text(StatusCode::OK, "ok\n"),
+            ("/", "GET" | "HEAD") => page(request.draining()),
+            ("/echo", _) => echo(request),
+            ("/" | "/hello" | HEALTH_PATH, _) => method_not_allowed(),
+            _ => match path[1..].split_once('/') {
+                Some(("sleep", milliseconds)) => sleep(milliseconds),
+                Some(("bytes", number)) if matches!(method, "GET" | "HEAD") => bytes(number),
+                Some(("bytes", _)) => method_not_allowed(),
+                _ => text(StatusCode::NOT_FOUND, "404: the demo app has nothing here; see /\n"),
+            },
+        }
+    }
+}
+
+fn page(draining: bool) -> Response {
+    let page = PAGE
+        .replace("{version}", env!("CARGO_PKG_VERSION"))
+        .replace("{pid}", &process::id().to_string())
+        .replace("{arbiter}", &parent_id().to_string())
+        .replace("{state}", if draining { "draining" } else { "serving" });
+    respond(StatusCode::OK, "text/html; charset=utf-8", page)
+}
+
+/// The request as the app sees it: its head, then its body, which goes back without being held in memory.
+fn echo(request: Request<'_>) -> Response {
+    let head = request.head();
+    let mut seen = head.request_line().to_vec();
+    for (name, value) in head.headers() {
+        seen.extend([b"\n", name.as_bytes(), b": ", value].concat());
+    }
+    let body = request.into_body();
+    seen.extend(format!("\n\n{} bytes of body\n", body.len()).bytes());
+    let length = seen.len() as u64 + body.len();
+    respond(StatusCode::OK, "text/plain; charset=utf-8", Body::reader(Cursor::new(seen).chain(body), length))
+}
+
+fn sleep(milliseconds: &str) -> Response {
+    match milliseconds.parse() {
+        Ok(milliseconds @ 0..=LONGEST_SLEEP) => {
+            thread::sleep(Duration::from_millis(milliseconds));
+            text(StatusCode::OK, format!("slept {milliseconds} ms\n"))
+        }
+        _ => text(StatusCode::BAD_REQUEST, format!("400: milliseconds from 0 to {LONGEST_SLEEP} are needed\n")),
+    }
+}
+
+/// `number` bytes, of which the one at `i` is `i % 251`: a prime, so that no loss or repetition of a block goes unseen.
+fn bytes(number: &str) -> Response {
+    const BLOCK: usize = 251 * 256;
+    static BYTES: [u8; BLOCK] = {
+        let mut bytes = [0; BLOCK];
+        let mut index = 0;
+        while index < BLOCK {
+            bytes[index] = (index % 251) as u8;
+            index += 1;
+        }
+        bytes
+    };
+    let Some(number) = number.parse().ok().filter(|number| *number <= MOST_BYTES) else {
+        return text(StatusCode::BAD_REQUEST, format!("400: a number of bytes from 0 to {MOST_BYTES} is needed\n"));
+    };
+    let pieces = (0..number).step_by(BLOCK).map(move |start| {
+        let length = (number - start).min(BLOCK as u64) as usize;
+        Ok(Bytes::from_static(&BYTES[..length]))
+    });
+    respond(StatusCode::OK, "application/octet-stream", Body::sized_stream(pieces, number))
+}
+
+fn method_not_allowed() -> Response {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "405: only GET and HEAD\n");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn text(status: StatusCode, text: impl Into<Body>) -> Response {
+    respond(status, "text/plain; charset=utf-8", text)
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests;

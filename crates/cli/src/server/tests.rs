@@ -1,0 +1,63 @@
+use super::*;
+
+fn greeting(name: &'static str) -> Server {
+    fn greet(_: http::Request<rserve_http::RequestBody>) -> http::Response<String> {
+        http::Response::new("hello".to_owned())
+    }
+    Server::new().app(name, App::blocking(greet))
+}
+
+fn parse(server: &Server, words: &[&str]) -> Result<Flags, Answer> {
+    server.parse([&["rserve"], words].concat().into_iter().map(OsString::from))
+}
+
+#[track_caller]
+fn refused(server: Server, words: &[&str], exit: Exit, text: &str) {
+    let flags = parse(&server, words).unwrap();
+    let error = server.serve(&flags).unwrap_err();
+    assert_eq!((error.to_string().as_str(), error.exit()), (text, exit));
+    assert!(text.lines().count() <= 2);
+}
+
+#[test]
+fn an_unknown_class_lists_those_there_are() {
+    refused(Server::new(), &["-k", "gthread"], Exit::Usage, "no worker class 'gthread' (there are: sync)");
+}
+
+#[test]
+fn an_unknown_app_lists_those_there_are() {
+    refused(greeting("hello"), &["hullo"], Exit::AppLoad, "no app 'hullo' (there are: hello, demo)");
+}
+
+#[test]
+fn a_python_app_is_told_where_it_stands() {
+    let text = "'shop:app' names a Python app, and this build has no Python in it: it serves apps written in Rust\nhint: \
+                Python apps will come with the rserve wheel, which this version does not have yet; without APP the demo \
+                app is served";
+    refused(Server::new(), &["shop:app"], Exit::AppLoad, text);
+}
+
+#[test]
+fn the_first_app_added_is_served_when_none_is_named() {
+    for (server, typed, served) in [
+        (Server::new(), None, "demo"),
+        (greeting("hello"), None, "hello"),
+        (greeting("hello").app("other", demo::app()), Some("other"), "other"),
+        (greeting("hello"), Some("demo"), "demo"),
+        (greeting("shop:app"), Some("shop:app"), "shop:app"),
+    ] {
+        assert_eq!(server.take_app(typed).unwrap().name, served);
+    }
+}
+
+#[test]
+fn the_help_names_the_worker_classes() {
+    let Err(Answer::Shown(help)) = parse(&Server::new(), &["--help"]) else { panic!("--help shows no help") };
+    assert!(help.contains("sync, "), "{help}");
+}
+
+#[test]
+#[should_panic(expected = "two apps named demo")]
+fn two_apps_of_one_name_are_a_mistake_in_the_program() {
+    let _ = greeting("demo");
+}
