@@ -192,3 +192,6 @@ impl fmt::Debug for Body {
         f.debug_struct("Body").field("kind", &kind).field("len", &self.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ impl Chunked {
 fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ impl State {
         Self::Head { scan: Scan::default(), seen: false }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -280,3 +280,6 @@ fn write_content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests;

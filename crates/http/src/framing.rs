@@ -93,3 +93,6 @@ pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
         sum.checked_mul(10)?.checked_add(digit.into())
     })
 }
+
+#[cfg(test)]
+mod tests;

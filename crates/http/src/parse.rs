@@ -49,7 +49,7 @@ fn parse_with<'b>(
     index.fields.clear();
     for header in request.headers.iter() {
         index.fields.push((span(bytes, header.name.as_bytes()), span(bytes, header.value)));
-        facts.note(header)?;
+        facts.note(header);
     }
     check_host(&facts, index.version, parts.authority)?;
     index.framing = framing::decide(index.version, facts.coding, facts.length)?;
@@ -70,6 +70,7 @@ fn parse_with<'b>(
 #[derive(Default)]
 struct Facts<'b> {
     host: Option<&'b [u8]>,
+    host_repeated: bool,
     length: Length,
     coding: Coding,
     close: bool,
@@ -86,14 +87,11 @@ enum Expectation {
 }
 
 impl<'b> Facts<'b> {
-    fn note(&mut self, header: &Header<'b>) -> Result<(), Refusal> {
+    fn note(&mut self, header: &Header<'b>) {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         // The lengths of the names that matter sort out nearly all others at once.
         match header.name.len() {
-            4 if is("host") => match self.host.replace(header.value) {
-                Some(_) => return Err(Refusal::HostRepeated),
-                None => {}
-            },
+            4 if is("host") => self.host_repeated |= self.host.replace(header.value).is_some(),
             6 if is("expect") => {
                 let is_continue =
                     self.expectation != Expectation::Other && header.value.eq_ignore_ascii_case(b"100-continue");
@@ -109,12 +107,12 @@ impl<'b> Facts<'b> {
             17 if is("transfer-encoding") => self.coding = self.coding.and(header.value),
             _ => {}
         }
-        Ok(())
     }
 }
 
 fn check_host(facts: &Facts<'_>, version: Version, authority: Option<&str>) -> Result<(), Refusal> {
     match (facts.host, authority) {
+        _ if facts.host_repeated => Err(Refusal::HostRepeated),
         (None, _) if version == Version::Http11 => Err(Refusal::HostMissing),
         (Some(host), _) if !target::is_host(host) => Err(Refusal::HostInvalid),
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => Err(Refusal::HostMismatch),
@@ -126,17 +124,18 @@ fn refusal(error: Error, head: &[u8]) -> Refusal {
     match error {
         Error::HeaderName => Refusal::FieldName,
         Error::HeaderValue => Refusal::FieldValue,
-        Error::NewLine => Refusal::BareCarriageReturn,
         Error::TooManyHeaders => Refusal::TooManyFields,
         Error::Version if names_a_version(head) => Refusal::Version,
-        Error::Version | Error::Token | Error::Status => Refusal::RequestLine,
+        // The scan saw to the ends of all other lines, so a bad one is that of the request line.
+        Error::Version | Error::Token | Error::Status | Error::NewLine => Refusal::RequestLine,
     }
 }
 
-/// Whether the first line ends in `HTTP/digit.digit`.
+/// Whether the first line is as it should be but for the digits of its version.
 fn names_a_version(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
+    let mut words = head.split(|byte| *byte == b'\r').next().unwrap_or_default().split(|byte| *byte == b' ').skip(2);
+    let version = words.next().unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) && words.next().is_none()
 }
 
 /// Where `part`, a slice of `whole`, lies in it.

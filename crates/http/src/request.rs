@@ -113,22 +113,26 @@ fn uri(head: &Head<'_>) -> Uri {
     if let Ok(uri) = Uri::try_from(head.target()) {
         return uri;
     }
-    let escaped = |text: &str| -> String {
-        text.bytes().fold(String::new(), |text, byte| match byte {
-            b'!'..=b'~' if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') => {
-                text + char::from(byte).encode_utf8(&mut [0; 4])
-            }
-            _ => text + &format!("%{byte:02X}"),
-        })
-    };
-    let mut path = escaped(head.path());
+    let mut path = escape(head.path());
     if let Some(query) = head.query() {
-        path = path + "?" + &escaped(query);
+        path.push('?');
+        path.push_str(&escape(query));
     }
-    let path = PathAndQuery::try_from(path).expect("invariant: an escaped path is a path");
-    let mut parts = http::uri::Parts::default();
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).expect("invariant: a path alone is a URI")
+    Uri::from(PathAndQuery::try_from(path).expect("invariant: an escaped path is a path"))
+}
+
+/// Percent-encodes what RFC 3986 does not allow in a path or query.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | ..=b' ' | 0x7f.. => {
+                escaped.push_str(&format!("%{byte:02X}"));
+            }
+            _ => escaped.push(char::from(byte)),
+        }
+    }
+    escaped
 }
 
 /// The body of a request: complete before the handler runs.
@@ -246,3 +250,6 @@ impl fmt::Debug for RequestBody {
         f.debug_struct(kind).field("len", &self.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
