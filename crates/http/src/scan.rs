@@ -88,3 +88,21 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+'
         | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cost of a head that comes a byte at a time: each call must begin where the last one ended.
+    #[test]
+    fn no_byte_is_searched_twice() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+        let limits = Limits::default();
+        let mut scan = Scan::default();
+        for end in 0..head.len() {
+            assert_eq!(scan.find_end(&head[..end], &limits), Ok(None));
+            assert_eq!(scan.searched, end);
+        }
+        assert_eq!(scan.find_end(head, &limits), Ok(Some(head.len())));
+    }
+}

@@ -31,6 +31,19 @@ fn bodies_are_decoded() {
 }
 
 #[test]
+fn bodies_at_the_limits_are_decoded() {
+    let data = "d".repeat(100);
+    let text = "v".repeat(28);
+    for body in [
+        format!("64\r\n{data}\r\n0\r\n\r\n"),
+        format!("64;a{text}v\r\n{data}\r\n0\r\n\r\n"),
+        format!("64\r\n{data}\r\n0\r\nA:{text}\r\nB:\r\nC:\r\n\r\n"),
+    ] {
+        assert_eq!(outcome(body.as_bytes()), format!("body: {data}"), "{body:?}");
+    }
+}
+
+#[test]
 fn bodies_are_refused() {
     use Refusal::*;
     for (body, expected) in [
