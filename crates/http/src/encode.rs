@@ -59,10 +59,12 @@ pub enum ResponseError {
 ///
 /// Date and Server are added unless the app set them.  The server owns the framing and the connection: `length` (what
 /// [`Body::len`](crate::Body::len) tells) decides between Content-Length and, for a body of unknown length, chunks or,
-/// to an HTTP/1.0 client, the end of the connection.  Of the app's own fields about them, `Connection: close` and a true
-/// Content-Length are honoured; the hop-by-hop fields (RFC 9110 section 7.6.1) and `Transfer-Encoding: chunked` are
-/// dropped.  A HEAD or 304 response keeps the Content-Length the app states; a HEAD response without one gets that of
-/// the body the app gave, if there is any; a 204 has none (RFC 9110 section 8.6).
+/// to an HTTP/1.0 client, the end of the connection.
+///
+/// Of the app's own fields about them, `Connection: close` and a true Content-Length are honoured; the other hop-by-hop
+/// fields (RFC 9110 section 7.6.1) and `Transfer-Encoding: chunked` are dropped.  A HEAD or 304 response keeps the
+/// Content-Length the app states; a HEAD response without one gets that of the body the app gave, if there is any; a 204
+/// has none (RFC 9110 section 8.6).
 ///
 /// # Errors
 ///

@@ -10,8 +10,8 @@ use crate::head::Head;
 
 /// A whole request, as a [`Handler`](crate::Handler) gets it.
 ///
-/// The head is still a view of the bytes that were read; [`into_http`](Self::into_http) builds the owned, typed form for
-/// handlers that ask for it.
+/// The head is still a view of the bytes that were read; [`into_http`](Self::into_http) builds the owned, typed form
+/// for handlers that ask for it.
 ///
 /// ```
 /// use rserve_http::{ConnectInfo, Decoder, Limits, Request, RequestBody};
