@@ -63,8 +63,8 @@ pub enum ResponseError {
 ///
 /// Of the app's own fields about them, `Connection: close` and a true Content-Length are honoured; the other hop-by-hop
 /// fields (RFC 9110 section 7.6.1) and `Transfer-Encoding: chunked` are dropped.  A HEAD or 304 response keeps the
-/// Content-Length the app states; a HEAD response without one gets that of the body the app gave, if there is any; a 204
-/// has none (RFC 9110 section 8.6).
+/// Content-Length the app states; a HEAD response without one gets that of the body the app gave, if there is any; a
+/// 204 has none (RFC 9110 section 8.6).
 ///
 /// # Errors
 ///
