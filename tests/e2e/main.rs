@@ -1,4 +1,13 @@
 //! End-to-end tests: the real binary, real sockets, every worker class.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and the log of its server is printed")]
+
+mod accept_rule;
+mod cli;
+mod drain_loss;
+mod drain_rules;
+mod handshakes;
 mod harness;
+mod serving;
+mod supervision;
 mod support;

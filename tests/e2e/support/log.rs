@@ -9,10 +9,9 @@ use std::{
 
 use serde_json::Value;
 
-/// One line of output and when it was read.
+/// One line of output.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    pub(crate) at: Instant,
     pub(crate) text: String,
 }
 
@@ -56,7 +55,7 @@ impl Log {
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines() {
                 let Ok(text) = line else { break };
-                log.state().lines.push(Line { at: Instant::now(), text });
+                log.state().lines.push(Line { text });
                 log.0.changed.notify_all();
             }
             log.state().readers -= 1;
@@ -85,11 +84,6 @@ impl Log {
     /// Waits until every writer has closed its end, so that the log is whole.
     pub(crate) fn wait_for_end(&self, bound: Duration) {
         self.wait_for(bound, |_| false);
-    }
-
-    /// A copy of all lines so far.
-    pub(crate) fn lines(&self) -> Vec<Line> {
-        self.state().lines.clone()
     }
 
     /// The lines as one text, to print when a test fails.

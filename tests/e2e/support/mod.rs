@@ -11,12 +11,10 @@ pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod net;
 
-pub(crate) use log::Line;
 pub(crate) use outcome::{Exchange, Loss, Outcome, Tally};
 pub(crate) use process::{alive, send};
-pub(crate) use report::Report;
-pub(crate) use server::{Builder, Exit, Server, wait_until};
-pub(crate) use target::{Socket, Target, free_address, free_port};
+pub(crate) use server::{Builder, Server, wait_until};
+pub(crate) use target::{Socket, Target, free_port};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -2,10 +2,7 @@
 
 use std::{
     env, fs, io,
-    os::unix::{
-        fs::PermissionsExt,
-        process::{CommandExt, ExitStatusExt},
-    },
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -48,10 +45,6 @@ pub(crate) struct Exit {
 impl Exit {
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
-    }
-
-    pub(crate) fn signal(&self) -> Option<Signal> {
-        self.status.signal().and_then(|number| Signal::try_from(number).ok())
     }
 }
 

@@ -13,14 +13,15 @@ pub(crate) use peer::Peer;
 pub(crate) use segment::Segment;
 
 use std::{
+    cell::RefCell,
     env, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsFd,
     panic::resume_unwind,
     path::Path,
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -52,6 +53,8 @@ pub(crate) fn in_own_network(test: impl FnOnce(Tun) + Send + 'static) {
 pub(crate) struct Tun {
     device: SyncDevice,
     next_host: u8,
+    /// Segments that have been read by a client they were not meant for.
+    stash: RefCell<Vec<Segment>>,
 }
 
 impl Tun {
@@ -73,7 +76,7 @@ impl Tun {
         ] {
             ip(arguments)?;
         }
-        Ok(Self { device, next_host: 1 })
+        Ok(Self { device, next_host: 1, stash: RefCell::default() })
     }
 
     /// A source address that no client has had yet, in the family of `server`.
@@ -100,6 +103,24 @@ impl Tun {
         match poll(&mut device, PollTimeout::from(milliseconds)) {
             Ok(_) | Err(Errno::EINTR) => self.receive_now(),
             Err(error) => panic!("poll: {error}"),
+        }
+    }
+
+    /// The next segment to this client, waiting up to `bound`; those to others are kept for them.
+    fn receive_for(&self, client: SocketAddr, bound: Duration) -> Option<Segment> {
+        let deadline = Instant::now() + bound;
+        let mut stash = self.stash.borrow_mut();
+        if let Some(index) = stash.iter().position(|segment| segment.to == client) {
+            return Some(stash.remove(index));
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.receive(left) {
+                Some(segment) if segment.to == client => return Some(segment),
+                Some(segment) => stash.push(segment),
+                None if left.is_zero() => return None,
+                None => {}
+            }
         }
     }
 

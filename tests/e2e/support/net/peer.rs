@@ -94,10 +94,9 @@ impl Peer {
         let deadline = Instant::now() + bound;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match tun.receive(left) {
-                Some(segment) if segment.to == self.local && wanted(&segment) => return Some(segment),
-                None if left.is_zero() => return None,
-                _ => {}
+            let segment = tun.receive_for(self.local, left)?;
+            if wanted(&segment) {
+                return Some(segment);
             }
         }
     }

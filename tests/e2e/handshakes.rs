@@ -1,0 +1,250 @@
+//! Handshakes that straddle the stop, made by hand over a TUN device: there a round trip takes as long as the test
+//! wants, and a segment comes when the test sends it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    thread,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal::SIGTERM;
+
+use crate::support::{
+    Builder, Server, Target, each_class, free_port,
+    http::{Conn, closing_request, request},
+    net::{Crowd, Manners, Peer, SERVER_V4, SERVER_V6, Tun, in_own_network},
+};
+
+each_class!(
+    round_trip_of_2_ms,
+    round_trip_of_20_ms,
+    round_trip_of_100_ms,
+    round_trip_of_300_ms,
+    dual_stack_listener,
+    requests_long_after_the_handshake,
+    half_open_connection_does_not_hold_the_exit,
+    handshake_completed_while_gated_is_served,
+    handshake_completed_while_gated_waits_for_a_busy_worker,
+);
+
+/// Which gate the server can use; that depends on its rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Filter,
+    Ttl,
+}
+
+impl Gate {
+    const BOTH: [Self; 2] = [Self::Filter, Self::Ttl];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Ttl => "ttl",
+        }
+    }
+}
+
+/// How a load meets the drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    LoadEnds,
+    DoorCloses,
+}
+
+fn round_trip_of_2_ms(class: &'static str) {
+    straddle(class, Straddle { round_trip: 2, rate: 500.0, ..Straddle::default() });
+    straddle(class, Straddle { round_trip: 2, rate: 20.0, gate: Gate::Ttl, ..Straddle::default() });
+}
+
+fn round_trip_of_20_ms(class: &'static str) {
+    straddle(class, Straddle { round_trip: 20, rate: 500.0, gate: Gate::Ttl, ..Straddle::default() });
+    straddle(class, Straddle { round_trip: 20, ip: SERVER_V6, ending: Ending::LoadEnds, ..Straddle::default() });
+}
+
+fn round_trip_of_100_ms(class: &'static str) {
+    for gate in Gate::BOTH {
+        for ending in [Ending::LoadEnds, Ending::DoorCloses] {
+            straddle(class, Straddle { round_trip: 100, rate: 500.0, gate, ending, ..Straddle::default() });
+        }
+    }
+    straddle(class, Straddle { round_trip: 100, rate: 20.0, ..Straddle::default() });
+}
+
+fn round_trip_of_300_ms(class: &'static str) {
+    straddle(class, Straddle { round_trip: 300, rate: 500.0, ip: SERVER_V6, gate: Gate::Ttl, ..Straddle::default() });
+    straddle(class, Straddle { round_trip: 300, rate: 500.0, ..Straddle::default() });
+    straddle(class, Straddle { round_trip: 300, rate: 20.0, ending: Ending::LoadEnds, ..Straddle::default() });
+}
+
+/// An IPv6 listener takes IPv4 as well, and the gate must hold off both.
+fn dual_stack_listener(class: &'static str) {
+    for (gate, ip) in [(Gate::Ttl, SERVER_V4), (Gate::Ttl, SERVER_V6), (Gate::Filter, SERVER_V4)] {
+        straddle(class, Straddle { round_trip: 100, rate: 300.0, gate, ip, dual: true, ..Straddle::default() });
+    }
+}
+
+fn requests_long_after_the_handshake(class: &'static str) {
+    for gate in Gate::BOTH {
+        straddle(class, Straddle { pause: 500, gate, ..Straddle::default() });
+    }
+}
+
+/// A stop in the middle of a load whose handshakes take a while.
+#[derive(Clone, Copy, Debug)]
+struct Straddle {
+    /// In milliseconds.
+    round_trip: u64,
+    /// New connections a second.
+    rate: f64,
+    /// Between handshake and request, in milliseconds.
+    pause: u64,
+    gate: Gate,
+    ending: Ending,
+    ip: IpAddr,
+    /// Listens on `[::]`.
+    dual: bool,
+}
+
+impl Default for Straddle {
+    fn default() -> Self {
+        Self {
+            round_trip: 100,
+            rate: 200.0,
+            pause: 0,
+            gate: Gate::Filter,
+            ending: Ending::DoorCloses,
+            ip: SERVER_V4,
+            dual: false,
+        }
+    }
+}
+
+/// Nobody is lost, and nobody refused while the door is to be open.
+fn straddle(class: &'static str, it: Straddle) {
+    in_own_network(move |tun| {
+        println!("{it:?}");
+        let door_open = Duration::from_secs(1);
+        let bind_ip = if it.dual { "::".parse().unwrap() } else { it.ip };
+        let (builder, port) = server(class, bind_ip, it.gate);
+        let mut builder = builder.workers(2).drain(0.4);
+        if it.ending == Ending::DoorCloses {
+            builder = builder.args(["--drain-open", "1"]);
+        }
+        let mut server = builder.start();
+        let manners = Manners {
+            rate: it.rate,
+            round_trip: Duration::from_millis(it.round_trip),
+            pause: Duration::from_millis(it.pause),
+        };
+        let crowd = Crowd::start(tun, SocketAddr::new(it.ip, port), "/hello", manners);
+        thread::sleep(2 * manners.round_trip + manners.pause + Duration::from_millis(500));
+        let signalled = server.signal(SIGTERM);
+        if it.ending == Ending::DoorCloses {
+            server.wait_exit(Duration::from_secs(35));
+        } else {
+            thread::sleep(Duration::from_millis(300));
+        }
+        let (_tun, tally) = crowd.stop();
+        let exit = server.wait_exit(Duration::from_secs(35));
+        println!("{tally}; took {:?}", exit.at - signalled);
+
+        tally.assert_none_lost(0);
+        match it.ending {
+            Ending::LoadEnds => assert_eq!(tally.refused(), 0, "{tally}"),
+            Ending::DoorCloses => {
+                assert!(tally.refused() > 0, "the load went on after the end: {tally}");
+                tally.assert_none_refused_before(signalled + door_open - manners.round_trip);
+            }
+        }
+        assert_eq!(exit.code(), Some(0));
+        let report = server.drain_report();
+        report.assert_nothing_cut();
+        assert_eq!(report.gate(), it.gate.name());
+    });
+}
+
+fn half_open_connection_does_not_hold_the_exit(class: &'static str) {
+    in_own_network(move |mut tun| {
+        let (builder, port) = server(class, SERVER_V4, Gate::Ttl);
+        let mut server = builder.drain(0.3).start();
+        let mut half_open = Peer::new(&mut tun, SocketAddr::new(SERVER_V4, port));
+        half_open.syn(&tun);
+        assert!(half_open.expect_syn_ack(&tun, Duration::from_secs(2)));
+        let signalled = server.signal(SIGTERM);
+        let exit = server.wait_exit(Duration::from_secs(15));
+        let took = exit.at - signalled;
+        assert!(took < Duration::from_millis(5500), "a SYN alone held the exit for {took:?}");
+        assert_eq!(exit.code(), Some(0));
+    });
+}
+
+fn handshake_completed_while_gated_is_served(class: &'static str) {
+    for (gate, ip) in [(Gate::Ttl, SERVER_V4), (Gate::Ttl, SERVER_V6), (Gate::Filter, SERVER_V4)] {
+        in_own_network(move |tun| complete_while_gated(tun, class, ip, gate, false));
+    }
+}
+
+/// The only worker is busy, so that the connection is accepted when the gate has long been lifted again.
+fn handshake_completed_while_gated_waits_for_a_busy_worker(class: &'static str) {
+    for gate in Gate::BOTH {
+        in_own_network(move |tun| complete_while_gated(tun, class, SERVER_V4, gate, true));
+    }
+}
+
+/// One client is half through its handshake when the gate shuts and completes it then; another knocks in vain, so that
+/// the gate is lifted again. Both are served.
+fn complete_while_gated(mut tun: Tun, class: &str, ip: IpAddr, gate: Gate, busy: bool) {
+    let (builder, port) = server(class, ip, gate);
+    let mut server = builder.drain(0.3).start();
+    let address = SocketAddr::new(ip, port);
+    let busy = busy.then(|| {
+        let mut conn = Conn::open(&Target::Tcp(address)).unwrap();
+        conn.send(request("/sleep/3000")).unwrap();
+        thread::sleep(Duration::from_millis(100));
+        conn
+    });
+    let mut straddler = Peer::new(&mut tun, address);
+    let mut knocker = Peer::new(&mut tun, address);
+    straddler.syn(&tun);
+    assert!(straddler.expect_syn_ack(&tun, Duration::from_secs(2)));
+    server.signal(SIGTERM);
+    // The quiet time and a little more: the gate is shut, and stays so for the half-done handshake.
+    thread::sleep(Duration::from_millis(600));
+    knocker.syn(&tun);
+    assert!(!knocker.expect_syn_ack(&tun, Duration::from_millis(100)), "the gate is open");
+
+    straddler.ack(&tun);
+    straddler.send(&tun, &closing_request("/hello"));
+    // The knocker's kernel would try again after a second.
+    thread::sleep(Duration::from_millis(900));
+    knocker.syn(&tun);
+    assert!(knocker.expect_syn_ack(&tun, Duration::from_millis(500)), "the gate was not lifted for who knocked");
+    knocker.ack(&tun);
+    knocker.send(&tun, &closing_request("/hello"));
+
+    let patience = Duration::from_secs(2);
+    if let Some(mut conn) = busy {
+        assert_eq!(conn.response().unwrap().status, 200);
+    }
+    for peer in [&mut straddler, &mut knocker] {
+        // What was sent while gated may have been dropped; a client's kernel sends it again.
+        peer.send_again(&tun);
+        assert_eq!(peer.expect_response(&tun, patience), Ok(200), "{gate:?}");
+        peer.reset(&tun);
+    }
+    assert_eq!(server.wait_exit(Duration::from_secs(15)).code(), Some(0));
+    let report = server.drain_report();
+    report.assert_nothing_cut();
+    assert!(report.count("gates_reopened") >= 1);
+    assert!(report.count("held_off") >= 1);
+    assert_eq!(report.gate(), gate.name());
+}
+
+/// A server at this address that has the rights for this gate, and its port.
+fn server(class: &str, ip: IpAddr, gate: Gate) -> (Builder, u16) {
+    let address = SocketAddr::new(ip, free_port());
+    let builder = Server::builder(class).address(address.to_string(), Target::Tcp(address));
+    let builder = if gate == Gate::Ttl { builder.unprivileged() } else { builder };
+    (builder, address.port())
+}

@@ -1,0 +1,162 @@
+//! Workers that die, hang, leave or are asked for, and an arbiter that dies.
+
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+
+use crate::support::{
+    Server, alive, each_class,
+    http::{Conn, get, request},
+    load::{Load, Shape},
+    send, turn, wait_until,
+};
+
+each_class!(
+    killed_worker_is_replaced,
+    killed_worker_loses_only_its_request_in_hand,
+    worker_killed_during_a_drain_leaves_its_queue_to_its_successor,
+    worker_that_is_told_to_leave_loses_nobody,
+    workers_go_with_their_arbiter,
+    stuck_worker_is_killed_named_and_replaced,
+    slow_worker_within_its_time_is_left_alone,
+    ttin_and_ttou_change_the_number_of_workers,
+    signals_of_later_use_are_harmless,
+);
+
+fn killed_worker_is_replaced(class: &str) {
+    let server = Server::builder(class).workers(2).start();
+    let before = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    send(before[0], SIGKILL);
+    let after = server.wait_for_workers(Duration::from_secs(5), |now| now.len() == 2 && !now.contains(&before[0]));
+    assert!(after.contains(&before[1]), "the other one stays");
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+}
+
+fn killed_worker_loses_only_its_request_in_hand(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).workers(2).start();
+    server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    let load = Load::start(&server.target(), "/sleep/50", Shape::Fresh { rate: 50.0 });
+    const KILLS: usize = 4;
+    for _ in 0..KILLS {
+        load.wait_for(20);
+        let workers = server.wait_for_workers(Duration::from_secs(5), |workers| workers.len() == 2);
+        send(workers[fastrand::usize(..2)], SIGKILL);
+    }
+    load.wait_for(20);
+    let tally = load.stop();
+    println!("{tally}");
+    assert!(tally.lost() <= KILLS, "{tally}");
+    assert_eq!(tally.refused(), 0, "{tally}");
+}
+
+fn worker_killed_during_a_drain_leaves_its_queue_to_its_successor(class: &str) {
+    let _turn = turn();
+    let mut server = Server::builder(class).workers(1).drain(0.4).start();
+    let load = Load::start(&server.target(), "/sleep/50", Shape::Fresh { rate: 50.0 });
+    load.wait_for(20);
+    server.signal(SIGTERM);
+    thread::sleep(Duration::from_millis(100));
+    send(server.workers()[0], SIGKILL);
+    thread::sleep(Duration::from_millis(300));
+    let tally = load.stop();
+    println!("{tally}");
+    assert!(tally.lost() <= 1, "{tally}");
+    assert_eq!(tally.refused(), 0, "{tally}");
+    assert_eq!(server.wait_exit(Duration::from_secs(20)).code(), Some(0));
+    let report = server.drain_report();
+    assert!(report.count("aborted") <= 1);
+    assert_eq!(report.count("left_in_queue"), 0);
+}
+
+/// SIGTERM to one worker, by hand or by a tool: it finishes what it has, goes, and another takes its place.
+fn worker_that_is_told_to_leave_loses_nobody(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).workers(2).drain(0.4).start();
+    let before = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    let load = Load::start(&server.target(), "/sleep/50", Shape::Fresh { rate: 50.0 });
+    load.wait_for(20);
+    send(before[0], SIGTERM);
+    server.wait_for_workers(Duration::from_secs(10), |now| now.len() == 2 && !now.contains(&before[0]));
+    load.wait_for(20);
+    let tally = load.stop();
+    tally.assert_none_lost(0);
+    assert_eq!(tally.refused(), 0, "{tally}");
+}
+
+fn workers_go_with_their_arbiter(class: &str) {
+    for busy in [false, true] {
+        let mut server = Server::builder(class).workers(3).start();
+        let workers = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 3);
+        let mut conn = Conn::open(&server.target()).unwrap();
+        if busy {
+            conn.send(request("/sleep/60000")).unwrap();
+            thread::sleep(Duration::from_millis(200));
+        }
+        server.signal(SIGKILL);
+        server.wait_exit(Duration::from_secs(2));
+        let gone = wait_until(Duration::from_secs(2), || !workers.iter().any(|&worker| alive(worker)));
+        assert!(gone, "workers outlive their arbiter (busy: {busy})");
+    }
+}
+
+fn stuck_worker_is_killed_named_and_replaced(class: &str) {
+    let server = Server::builder(class).workers(2).args(["--timeout", "1"]).start();
+    let before = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    let mut conn = Conn::open(&server.target()).unwrap();
+    conn.send(request("/sleep/60000?stuck")).unwrap();
+    let after = server.wait_for_workers(Duration::from_secs(6), |now| now.len() == 2 && now != before);
+    assert_eq!(after.iter().filter(|worker| before.contains(worker)).count(), 1, "one is replaced, the idle one stays");
+    let killed = before.iter().find(|worker| !after.contains(worker)).unwrap().to_string();
+    server.wait_for_line(Duration::from_secs(1), "the stuck worker and its request", |line| {
+        line.text.contains("GET /sleep/60000") && line.text.contains(&killed)
+    });
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+}
+
+fn slow_worker_within_its_time_is_left_alone(class: &str) {
+    let server = Server::builder(class).args(["--timeout", "2"]).start();
+    let before = server.workers();
+    for _ in 0..3 {
+        assert_eq!(get(&server.target(), "/sleep/1000").unwrap().status, 200);
+    }
+    assert_eq!(server.workers(), before);
+}
+
+fn ttin_and_ttou_change_the_number_of_workers(class: &str) {
+    let server = Server::builder(class).workers(1).start();
+    for (signal, number) in [(SIGTTIN, 2), (SIGTTIN, 3), (SIGTTOU, 2), (SIGTTOU, 1), (SIGTTOU, 1)] {
+        server.signal(signal);
+        server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == number);
+        assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+    }
+}
+
+/// Fewer workers, while all are busy: who leaves finishes first.
+#[test]
+fn ttou_loses_nobody() {
+    let _turn = turn();
+    let server = Server::builder("sync").workers(3).drain(0.4).start();
+    server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 3);
+    let load = Load::start(&server.target(), "/sleep/50", Shape::Fresh { rate: 50.0 });
+    for signal in [SIGTTOU, SIGTTOU, SIGTTIN, SIGTTIN] {
+        load.wait_for(15);
+        server.signal(signal);
+    }
+    load.wait_for(15);
+    let tally = load.stop();
+    tally.assert_none_lost(0);
+    assert_eq!(tally.refused(), 0, "{tally}");
+}
+
+fn signals_of_later_use_are_harmless(class: &str) {
+    let mut server = Server::builder(class).start();
+    let workers = server.workers();
+    for signal in [SIGHUP, SIGUSR1, SIGUSR2] {
+        server.signal(signal);
+        server.wait_for_line(Duration::from_secs(5), signal.as_str(), |line| line.text.contains(signal.as_str()));
+        assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+    }
+    assert!(server.running());
+    assert_eq!(server.workers(), workers);
+}
