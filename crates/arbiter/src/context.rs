@@ -69,12 +69,13 @@ impl Context {
         page: &'static Page,
         clock: Clock,
         control: UnixStream,
-        listeners: impl IntoIterator<Item = (Socket, bool)>,
+        listeners: impl IntoIterator<Item = Option<(Socket, bool)>>,
         settings: WorkerSettings,
     ) -> Self {
         let doors = listeners
             .into_iter()
-            .map(|(socket, adopted)| {
+            .map(|open| {
+                let Some((socket, adopted)) = open else { return Door { socket: None, local: None, adopted: false } };
                 let local = socket.local_addr().ok().and_then(|address| address.as_socket());
                 Door { socket: Some(socket), local, adopted }
             })
@@ -161,9 +162,7 @@ impl Context {
     pub fn wait_for_connection(&mut self) -> io::Result<Option<ListenerId>> {
         let open: Vec<ListenerId> = self.listeners().filter(|listener| self.may_accept(*listener)).collect();
         let mut fds = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
-        fds.extend(
-            open.iter().filter_map(|id| self.listener_fd(*id)).map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
-        );
+        fds.extend(open.iter().filter_map(|id| self.listener_fd(*id)).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let limit = PollTimeout::try_from(self.wait_limit).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, limit) {
             Ok(_) | Err(nix::Error::EINTR) => {}

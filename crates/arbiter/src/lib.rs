@@ -6,14 +6,20 @@
 #![deny(unsafe_code)]
 
 mod bind;
+mod child;
 mod context;
 mod control;
 mod error;
 mod exit;
 mod listener;
+mod machine;
 mod outcome;
 mod page;
+mod report;
+mod run;
+mod say;
 mod settings;
+mod signals;
 mod sock_diag;
 mod sys;
 mod worker;
@@ -24,5 +30,6 @@ pub use error::{BootError, Error};
 pub use exit::Exit;
 pub use outcome::Outcome;
 pub use page::MAX_LISTENERS;
+pub use run::Arbiter;
 pub use settings::{DrainSettings, Settings};
-pub use worker::{Drain, Worker, WorkerClass};
+pub use worker::{Built, Drain, Worker, WorkerClass};

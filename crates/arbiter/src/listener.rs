@@ -41,7 +41,7 @@ impl SocketFile {
     }
 
     fn of_others(path: Option<&Path>) -> Self {
-        Self { path: path.unwrap_or(Path::new("")).to_owned(), inode: None, owner: 0 }
+        Self { path: path.map(Path::to_owned).unwrap_or_default(), inode: None, owner: 0 }
     }
 }
 
@@ -190,7 +190,9 @@ fn remove_stale(bind: &Bind, path: &Path) -> Result<(), Error> {
 fn bind_error(bind: &Bind, cause: io::Error) -> Error {
     let advice = match (cause.kind(), bind) {
         (ErrorKind::AddrInUse, _) => "; stop the program that uses it, or choose another with --bind",
-        (ErrorKind::PermissionDenied, Bind::Tcp { .. }) => "; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+        (ErrorKind::PermissionDenied, Bind::Tcp { .. }) => {
+            "; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
+        }
         (ErrorKind::PermissionDenied, Bind::Unix(_)) => "; the directory must be writable for this user",
         (ErrorKind::NotFound, Bind::Unix(_)) => "; the directory must exist",
         (ErrorKind::AddrNotAvailable, _) => "; this machine has no such address",
@@ -205,7 +207,9 @@ fn plain(error: io::Error) -> io::Error {
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     let text = text.split(" (os error").next().unwrap_or(text);
     let mut characters = text.chars();
-    let text = characters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str());
+    let text = characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str());
     io::Error::new(error.kind(), text)
 }
 

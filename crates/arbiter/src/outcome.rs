@@ -18,13 +18,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Answered,
-        Self::Idle,
-        Self::Silent,
-        Self::ClientGone,
-        Self::Refused,
-        Self::Upgraded,
-        Self::Aborted,
-    ];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Answered, Self::Idle, Self::Silent, Self::ClientGone, Self::Refused, Self::Upgraded, Self::Aborted];
 }

@@ -98,12 +98,15 @@ pub enum Drain {
     Done,
 }
 
+/// What comes of building a worker.
+pub type Built = Result<Box<dyn Worker>, BootError>;
+
 /// A kind of worker, by name: what `--worker-class` chooses from. `S` is what its workers serve.
 ///
 /// ```
-/// use rserve_arbiter::{BootError, Context, Worker, WorkerClass};
+/// use rserve_arbiter::{BootError, Built, Context, WorkerClass};
 ///
-/// fn build(_greeting: &String, _cx: &mut Context) -> Result<Box<dyn Worker>, BootError> {
+/// fn build(_greeting: &String, _cx: &mut Context) -> Built {
 ///     Err(BootError::worker("this class is only an example"))
 /// }
 ///
@@ -116,7 +119,7 @@ pub struct WorkerClass<S: 'static> {
     /// One line for `--help`.
     pub summary: &'static str,
     /// Makes the worker, in its own process, after the fork.
-    pub build: fn(&S, &mut Context) -> Result<Box<dyn Worker>, BootError>,
+    pub build: fn(&S, &mut Context) -> Built,
 }
 
 impl<S> Clone for WorkerClass<S> {

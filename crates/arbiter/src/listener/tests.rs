@@ -105,6 +105,8 @@ fn errors_name_the_address_the_cause_and_the_way_out() {
     let Err(error) = Listener::bind(&bind) else { panic!("the port is taken") };
     assert_eq!(
         error.to_string(),
-        format!("cannot bind {bind}: address already in use; stop the program that uses it, or choose another with --bind"),
+        format!(
+            "cannot bind {bind}: address already in use; stop the program that uses it, or choose another with --bind"
+        ),
     );
 }

@@ -32,11 +32,7 @@ impl SignalsBlocked {
 pub(crate) fn fork() -> io::Result<Fork> {
     assert_eq!(threads(), 1, "invariant: the arbiter has one thread when it forks");
     let (parent, mut before) = (nix::unistd::getpid(), SigSet::empty());
-    nix::sys::signal::sigprocmask(
-        nix::sys::signal::SigmaskHow::SIG_BLOCK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )?;
+    nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
     // SAFETY: this process has one thread (asserted above), so the child may do whatever its parent might.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => {

@@ -1,0 +1,117 @@
+//! The harness around a worker, in its own process: the loop, the heartbeat, the deadline, the doors.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use tracing::{error, warn};
+
+use crate::control;
+use crate::page::{Clock, Page, Stage};
+use crate::{Built, Context, Drain, Exit, Worker};
+
+/// A step blocks for at most this long, and for at most half the timeout.
+const LONGEST_STEP: Duration = Duration::from_secs(1);
+
+pub(crate) type Build<'a> = dyn FnMut(&mut Context) -> Built + 'a;
+
+/// Builds the worker and serves until it is told to stop; returns the process's exit code.
+pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Context, build: &mut Build<'_>) -> u8 {
+    let worker = match build(cx) {
+        Ok(worker) => worker,
+        Err(boot) => {
+            error!("worker failed to boot: {boot}");
+            return boot.exit().code();
+        }
+    };
+    page.set_ready();
+    control::wake(control);
+    let mut harness = Harness { page, clock, control, worker, finishing: false };
+    match harness.serve(cx) {
+        Ok(()) => Exit::Ok.code(),
+        Err(failed) => {
+            error!("worker cannot go on: {failed}");
+            Exit::Failed.code()
+        }
+    }
+}
+
+struct Harness<'a> {
+    page: &'a Page,
+    clock: Clock,
+    control: &'a UnixStream,
+    worker: Box<dyn Worker>,
+    finishing: bool,
+}
+
+impl Harness<'_> {
+    fn serve(&mut self, cx: &mut Context) -> io::Result<()> {
+        loop {
+            let now = now();
+            self.page.beat(self.clock, now);
+            if control::listen(self.control).is_none() {
+                warn!("the arbiter is gone: leaving");
+                self.worker.handle_quit(cx);
+                return Ok(());
+            }
+            let stage = self.page.stage();
+            let deadline = self.page.deadline(self.clock).filter(|_| stage != Stage::Serve);
+            if stage == Stage::Quit || deadline.is_some_and(|deadline| deadline <= now) {
+                self.worker.handle_quit(cx);
+                return Ok(());
+            }
+            if stage != Stage::Serve && !self.finishing {
+                self.finishing = true;
+                self.worker.handle_exit(cx);
+            }
+            cx.sweep_what_is_empty()?;
+            // The worker may not accept from these any more. It lets go of them in this step, and then they close.
+            let finished = cx.finished_doors();
+            cx.set_wait_limit(if finished.is_empty() { wait_limit(cx, deadline, now) } else { Duration::ZERO });
+            if self.step(cx)? == Next::Exit {
+                return Ok(());
+            }
+            for listener in &finished {
+                cx.close_door(*listener);
+            }
+            if !finished.is_empty() {
+                control::wake(self.control);
+            }
+        }
+    }
+
+    fn step(&mut self, cx: &mut Context) -> io::Result<Next> {
+        if !self.finishing {
+            self.worker.serve_step(cx)?;
+            return Ok(Next::Step);
+        }
+        match self.worker.drain_step(cx)? {
+            Drain::Pending { in_flight } => self.page.set_in_flight(in_flight),
+            Drain::Done if cx.all_doors_closed() => return Ok(Next::Exit),
+            Drain::Done => {
+                self.page.set_in_flight(0);
+                // A worker with nothing in hand is not done while somebody may still knock.
+                if cx.wait_for_connection()?.is_some() {
+                    self.worker.serve_step(cx)?;
+                }
+            }
+        }
+        Ok(Next::Step)
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Next {
+    Step,
+    Exit,
+}
+
+fn wait_limit(cx: &Context, deadline: Option<Instant>, now: Instant) -> Duration {
+    let half = cx.settings().timeout.map_or(LONGEST_STEP, |timeout| LONGEST_STEP.min(timeout / 2));
+    deadline.map_or(half, |deadline| half.min(deadline.saturating_duration_since(now)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the harness is where a worker's steps get their time")]
+fn now() -> Instant {
+    Instant::now()
+}

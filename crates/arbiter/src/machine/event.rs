@@ -1,0 +1,120 @@
+//! What the machine is told, and what it asks for.
+
+use std::time::Instant;
+
+use super::door::Reading;
+use crate::page::{DoorPhase, Stage};
+use crate::{Exit, ListenerId};
+
+/// One place for a worker process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SlotId(pub(crate) u16);
+
+impl SlotId {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The signals that mean something to the arbiter, by what they ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sig {
+    /// SIGTERM.
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGQUIT.
+    Quit,
+    /// SIGTTIN: one worker more.
+    TtIn,
+    /// SIGTTOU: one worker less.
+    TtOu,
+    /// One that will mean something in a later version: its name.
+    Later(&'static str),
+}
+
+/// How a worker process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    Code(i32),
+    Signal(i32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Signal(Sig),
+    /// The worker is built and waits for connections.
+    Ready(SlotId),
+    /// When it last returned from a step.
+    Beat(SlotId, Instant),
+    /// Somebody sent it a SIGTERM.
+    LeaveRequested(SlotId),
+    Exited(SlotId, Death),
+    SpawnFailed(SlotId),
+    /// One reading for each listener, and how many requests have been served since the server started.
+    Readings {
+        served: u64,
+        readings: Vec<Reading>,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kill {
+    /// SIGABRT: die, and leave a trace of where.
+    Abort,
+    /// SIGKILL.
+    Kill,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Spawn(SlotId),
+    /// Tell a worker what is wanted of it, and until when.
+    Order(SlotId, Stage, Instant),
+    Kill(SlotId, Kill),
+    /// Begin to listen on every listener.
+    Listen,
+    /// Tell every worker how it stands with a listener.
+    SetDoor(ListenerId, DoorPhase),
+    Shut(ListenerId),
+    Lift(ListenerId),
+    Close(ListenerId),
+    Say(Notice),
+    /// Every worker is gone: end with this exit code.
+    Halt(Exit),
+}
+
+/// What deserves a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The first worker is ready: the server listens.
+    Serving,
+    /// A drain begins.
+    Draining,
+    /// A classic graceful stop begins.
+    Leaving,
+    /// A quick stop begins.
+    Quitting,
+    /// A signal that changes nothing now.
+    Ignored(Sig),
+    /// The number of workers to keep was changed.
+    Target(u16),
+    /// The graceful timeout is over, and so many workers are still at it.
+    Deadline(usize),
+    /// A worker did not beat within the timeout.
+    Stuck(SlotId),
+    /// A worker that was asked to leave has not, within the graceful timeout.
+    Overdue(SlotId),
+    /// A worker ended that was not asked to.
+    Died(SlotId, Death),
+    /// A worker could not boot.
+    BootFailed(SlotId, Death),
+    /// A worker was asked by somebody else to leave: it is replaced first.
+    LeaveRequested(SlotId),
+    /// The gate was shut; whether for good.
+    GateShut(ListenerId, bool),
+    /// Somebody knocked at the gate, which was lifted.
+    GateReopened(ListenerId),
+}

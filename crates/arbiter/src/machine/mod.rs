@@ -1,0 +1,472 @@
+//! The arbiter's mind: it is told what happened, and says what to do. No clock, no IO and no logging in here; time is
+//! a parameter. The driver (`run.rs`) does as it says.
+//!
+//! ```text
+//! Starting ──first worker ready──▶ Serving ──SIGTERM──▶ Draining or Leaving ──all gone──▶ Halted
+//!     └──────────── cannot boot ──────┴── SIGINT, SIGQUIT, the deadline ──▶ Quitting ──────▲
+//! ```
+
+mod door;
+mod event;
+mod slot;
+
+use std::time::{Duration, Instant};
+
+use door::{Door, Move, Plan};
+pub(crate) use door::{DoorLog, Reading};
+pub(crate) use event::{Action, Death, Event, Kill, Notice, Sig, SlotId};
+use slot::{Life, Slot, Tenant};
+
+use crate::page::{DoorPhase, Stage};
+use crate::{DrainSettings, Exit, ListenerId};
+
+/// From the order to cut to the SIGKILL.
+const QUIT_GRACE: Duration = Duration::from_millis(200);
+/// From the SIGABRT to the SIGKILL.
+const ABORT_GRACE: Duration = Duration::from_secs(1);
+/// How long handshakes alone may hold the gate: a lost ACK is made good by then, a scanner's never comes.
+const HANDSHAKES: Duration = Duration::from_secs(3);
+/// After a gate that held somebody off: their kernels try again within a second, and should meet a refusal.
+const AFTERGLOW: Duration = Duration::from_millis(1200);
+/// The most workers that SIGTTIN can ask for.
+const MOST_WORKERS: u16 = 1024;
+
+/// What the machine is told once.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) workers: u16,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) graceful_timeout: Duration,
+    pub(crate) drain: Option<DrainSettings>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Until the first worker is ready; nobody can connect yet.
+    Starting,
+    Serving,
+    Draining {
+        term: Instant,
+        deadline: Instant,
+        served_at_term: Option<u64>,
+        drain: DrainSettings,
+    },
+    Leaving,
+    Quitting,
+    Halted,
+}
+
+pub(crate) struct Machine {
+    rules: Rules,
+    mode: Mode,
+    exit: Exit,
+    slots: Vec<Slot>,
+    doors: Vec<Door>,
+    next_age: u64,
+}
+
+impl Machine {
+    /// `one_way`: for each listener, whether its gate can never be lifted again.
+    pub(crate) fn new(rules: Rules, one_way: impl IntoIterator<Item = bool>, now: Instant) -> Self {
+        let doors = one_way.into_iter().map(|one_way| Door::new(one_way, now)).collect();
+        Self { rules, mode: Mode::Starting, exit: Exit::Ok, slots: Vec::new(), doors, next_age: 0 }
+    }
+
+    /// Takes in what happened, and appends what is to be done to `actions`, in order.
+    pub(crate) fn on(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Signal(sig) => self.on_signal(now, sig, actions),
+            Event::Ready(slot) => self.on_ready(now, slot, actions),
+            Event::Beat(slot, at) => {
+                if let Some(tenant) = self.tenant_mut(slot) {
+                    tenant.beat = tenant.beat.max(at);
+                }
+            }
+            Event::LeaveRequested(slot) => self.on_leave_requested(slot, actions),
+            Event::Exited(slot, death) => self.on_exited(now, slot, death, actions),
+            Event::SpawnFailed(slot) => self.slots[slot.index()].wait_from(now),
+            Event::Readings { served, readings } => self.on_readings(now, served, &readings, actions),
+            Event::Tick => {}
+        }
+        self.enforce_time(now, actions);
+        self.manage_workers(now, actions);
+        self.finish_if_all_gone(now, actions);
+    }
+
+    /// When to call again at the latest, if nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let tenants = self.tenants().filter_map(|(_, tenant)| tenant.due(self.rules.timeout));
+        let vacancies = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Vacant { not_before } => *not_before,
+            Slot::Taken(_) => None,
+        });
+        let refill = self.is_short_of_workers().then(|| vacancies.min()).flatten();
+        let mode = match self.mode {
+            Mode::Draining { deadline, .. } => Some(self.halt_at().unwrap_or(deadline)),
+            Mode::Starting | Mode::Serving | Mode::Leaving | Mode::Quitting | Mode::Halted => None,
+        };
+        tenants.chain(refill).chain(mode).min()
+    }
+
+    /// Whether readings of the listeners are wanted now; and if so, whether the handshakes under way too.
+    pub(crate) fn wants_readings(&self) -> Option<Handshakes> {
+        match self.mode {
+            Mode::Draining { .. } if self.doors.iter().any(|door| door.closed().is_none()) => {
+                Some(if self.doors.iter().any(|door| door.phase(true) == DoorPhase::Gated) {
+                    Handshakes::Count
+                } else {
+                    Handshakes::Skip
+                })
+            }
+            Mode::Draining { .. } | Mode::Starting | Mode::Serving | Mode::Leaving | Mode::Quitting | Mode::Halted => {
+                None
+            }
+        }
+    }
+
+    /// How a new worker is to be told that it stands with a listener.
+    pub(crate) fn door_phase(&self, listener: ListenerId) -> DoorPhase {
+        self.doors[listener.index()].phase(self.mode != Mode::Starting)
+    }
+
+    pub(crate) fn door_logs(&self) -> impl Iterator<Item = &DoorLog> {
+        self.doors.iter().map(|door| &door.log)
+    }
+
+    /// How many workers serve.
+    pub(crate) fn workers(&self) -> u16 {
+        self.tenants().filter(|(_, tenant)| tenant.stays()).count() as u16
+    }
+
+    fn on_signal(&mut self, now: Instant, sig: Sig, actions: &mut Vec<Action>) {
+        let serving = matches!(self.mode, Mode::Starting | Mode::Serving);
+        match sig {
+            Sig::Term if serving => self.begin_graceful_stop(now, actions),
+            Sig::Int | Sig::Quit if !matches!(self.mode, Mode::Quitting | Mode::Halted) => {
+                actions.push(Action::Say(Notice::Quitting));
+                self.quit(now, actions);
+            }
+            Sig::TtIn if serving && self.rules.workers < MOST_WORKERS => {
+                self.rules.workers += 1;
+                actions.push(Action::Say(Notice::Target(self.rules.workers)));
+            }
+            Sig::TtOu if serving && self.rules.workers > 1 => {
+                self.rules.workers -= 1;
+                actions.push(Action::Say(Notice::Target(self.rules.workers)));
+            }
+            Sig::Term | Sig::Int | Sig::Quit | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
+                actions.push(Action::Say(Notice::Ignored(sig)));
+            }
+        }
+    }
+
+    fn begin_graceful_stop(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let deadline = now + self.rules.graceful_timeout;
+        match (self.mode, self.rules.drain) {
+            (Mode::Serving, Some(drain)) => {
+                actions.push(Action::Say(Notice::Draining));
+                self.mode = Mode::Draining { term: now, deadline, served_at_term: None, drain };
+                for tenant in self.slots.iter_mut().filter_map(Slot::tenant_mut) {
+                    if tenant.life == Life::Retiring {
+                        tenant.life = Life::Ready; // it leaves with the others, and not before its queue
+                    }
+                }
+                for index in 0..self.doors.len() {
+                    self.doors[index].drain(now);
+                    self.announce(ListenerId(index as u16), actions);
+                }
+                let staying: Vec<SlotId> = self.tenants().filter(|(_, t)| t.stays()).map(|(slot, _)| slot).collect();
+                actions.extend(staying.into_iter().map(|slot| Action::Order(slot, Stage::Drain, deadline)));
+            }
+            // Before it listens there is nobody to drain.
+            (_, _) => {
+                actions.push(Action::Say(Notice::Leaving));
+                self.mode = Mode::Leaving;
+                self.close_doors(now, actions);
+                let all: Vec<SlotId> = self.tenants().map(|(slot, _)| slot).collect();
+                for slot in all {
+                    self.tell_to_leave(slot, deadline, actions);
+                }
+            }
+        }
+    }
+
+    fn on_ready(&mut self, now: Instant, slot: SlotId, actions: &mut Vec<Action>) {
+        let Some(tenant) = self.tenant_mut(slot) else { return };
+        if tenant.life == Life::Booting {
+            tenant.life = Life::Ready;
+        }
+        tenant.beat = tenant.beat.max(now);
+        if self.mode == Mode::Starting {
+            self.mode = Mode::Serving;
+            actions.push(Action::Listen);
+            for index in 0..self.doors.len() {
+                self.announce(ListenerId(index as u16), actions);
+            }
+            actions.push(Action::Say(Notice::Serving));
+        }
+    }
+
+    fn on_leave_requested(&mut self, slot: SlotId, actions: &mut Vec<Action>) {
+        let serving = matches!(self.mode, Mode::Starting | Mode::Serving);
+        if let Some(tenant) = self.tenant_mut(slot)
+            && serving
+            && tenant.stays()
+        {
+            tenant.life = Life::Retiring;
+            actions.push(Action::Say(Notice::LeaveRequested(slot)));
+        }
+    }
+
+    fn on_exited(&mut self, now: Instant, slot: SlotId, death: Death, actions: &mut Vec<Action>) {
+        let Some(tenant) = self.slots.get(slot.index()).and_then(Slot::tenant) else { return };
+        let life = tenant.life;
+        self.slots[slot.index()].vacate();
+        let asked = match life {
+            Life::Leaving { .. } | Life::Quitting { .. } | Life::Aborting { .. } | Life::Killed => true,
+            Life::Booting | Life::Ready | Life::Retiring => !self.needs_workers() && death == Death::Code(0),
+        };
+        match self.mode {
+            Mode::Starting => {
+                self.exit = match death {
+                    Death::Code(code) => Exit::from_boot_code(code).unwrap_or(Exit::WorkerBoot),
+                    Death::Signal(_) => Exit::WorkerBoot,
+                };
+                actions.push(Action::Say(Notice::BootFailed(slot, death)));
+                self.quit(now, actions);
+            }
+            Mode::Serving | Mode::Draining { .. } | Mode::Leaving | Mode::Quitting | Mode::Halted => {
+                if life == Life::Booting && !asked {
+                    self.slots[slot.index()].wait_from(now);
+                    actions.push(Action::Say(Notice::BootFailed(slot, death)));
+                } else if !asked {
+                    actions.push(Action::Say(Notice::Died(slot, death)));
+                }
+            }
+        }
+    }
+
+    fn on_readings(&mut self, now: Instant, served: u64, readings: &[Reading], actions: &mut Vec<Action>) {
+        let Mode::Draining { term, deadline, served_at_term, drain } = self.mode else { return };
+        let first = served_at_term.is_none();
+        let served_at_term = served_at_term.unwrap_or(served);
+        self.mode = Mode::Draining { term, deadline, served_at_term: Some(served_at_term), drain };
+        let handshakes = HANDSHAKES.min(self.rules.graceful_timeout / 4);
+        // The door is shut for good when what is left of the time is just enough for what waits behind it.
+        let queue: u32 = readings.iter().map(|reading| reading.queue).sum();
+        let needed = handshakes + time_to_serve(queue, served.saturating_sub(served_at_term), now - term);
+        let shut_by = (term + drain.open).min(deadline.checked_sub(needed).unwrap_or(term));
+        let plan = Plan { quiet: drain.quiet, shut_by, handshakes };
+        for (index, reading) in readings.iter().enumerate() {
+            let (listener, door) = (ListenerId(index as u16), &mut self.doors[index]);
+            if first {
+                door.log.queue_at_term = reading.queue;
+            }
+            match door.on_reading(now, reading, &plan) {
+                None => {}
+                Some(Move::Shut { last }) => {
+                    // The workers hear of it first: a one-way gate reads as "somebody waits" for ever.
+                    self.announce(listener, actions);
+                    actions.extend([Action::Shut(listener), Action::Say(Notice::GateShut(listener, last))]);
+                }
+                Some(Move::Reopen) => {
+                    actions.push(Action::Lift(listener));
+                    self.announce(listener, actions);
+                    actions.push(Action::Say(Notice::GateReopened(listener)));
+                }
+                Some(Move::Sweep) => self.announce(listener, actions),
+                Some(Move::Close) => {
+                    self.announce(listener, actions);
+                    actions.push(Action::Close(listener));
+                }
+            }
+        }
+    }
+
+    /// Acts on whatever time has run out.
+    fn enforce_time(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if let Mode::Draining { deadline, .. } = self.mode
+            && now >= deadline
+            && self.tenants().count() > 0
+        {
+            actions.push(Action::Say(Notice::Deadline(self.tenants().count())));
+            self.quit(now, actions);
+        }
+        let timeout = self.rules.timeout;
+        let due: Vec<SlotId> = self
+            .tenants()
+            .filter(|(_, t)| t.due(timeout).is_some_and(|due| due <= now))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in due {
+            let Some(tenant) = self.tenant_mut(slot) else { continue };
+            match tenant.life {
+                Life::Leaving { deadline } if deadline <= now => {
+                    tenant.life = Life::Quitting { kill_at: now + QUIT_GRACE };
+                    actions.extend([Action::Say(Notice::Overdue(slot)), Action::Order(slot, Stage::Quit, now)]);
+                }
+                Life::Booting | Life::Ready | Life::Retiring | Life::Leaving { .. } => {
+                    tenant.life = Life::Aborting { kill_at: now + ABORT_GRACE };
+                    actions.extend([Action::Say(Notice::Stuck(slot)), Action::Kill(slot, Kill::Abort)]);
+                }
+                Life::Quitting { .. } | Life::Aborting { .. } => {
+                    tenant.life = Life::Killed;
+                    actions.push(Action::Kill(slot, Kill::Kill));
+                }
+                Life::Killed => {}
+            }
+        }
+    }
+
+    /// Fills up to the number of workers wanted, and sends away who is too many.
+    fn manage_workers(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while self.is_short_of_workers() {
+            let free = |slot: &Slot| match slot {
+                Slot::Vacant { not_before } => not_before.is_none_or(|time| time <= now),
+                Slot::Taken(_) => false,
+            };
+            let waiting = |slot: &Slot| matches!(slot, Slot::Vacant { not_before: Some(_) });
+            let index = match self.slots.iter().position(free) {
+                Some(index) => index,
+                // A slot whose worker has just died keeps its place in the number for a while.
+                None if self.slots.iter().filter(|slot| waiting(slot)).count() + usize::from(self.workers())
+                    >= usize::from(self.rules.workers) =>
+                {
+                    break;
+                }
+                None => {
+                    self.slots.push(Slot::VACANT);
+                    self.slots.len() - 1
+                }
+            };
+            let slot = SlotId(index as u16);
+            self.slots[index] = Slot::Taken(Tenant::new(self.next_age, now));
+            self.next_age += 1;
+            actions.push(Action::Spawn(slot));
+            if let Mode::Draining { deadline, .. } = self.mode {
+                actions.push(Action::Order(slot, Stage::Drain, deadline));
+            }
+        }
+        if !matches!(self.mode, Mode::Starting | Mode::Serving) {
+            return;
+        }
+        let deadline = now + self.rules.graceful_timeout;
+        while self.workers() > self.rules.workers {
+            let oldest = self.tenants().filter(|(_, t)| t.stays()).min_by_key(|(_, t)| t.age).map(|(slot, _)| slot);
+            let Some(oldest) = oldest else { break };
+            self.tell_to_leave(oldest, deadline, actions);
+        }
+        let ready = self.tenants().filter(|(_, tenant)| tenant.life == Life::Ready).count();
+        if ready >= usize::from(self.rules.workers) {
+            let retiring: Vec<SlotId> =
+                self.tenants().filter(|(_, t)| t.life == Life::Retiring).map(|(slot, _)| slot).collect();
+            for slot in retiring {
+                self.tell_to_leave(slot, deadline, actions);
+            }
+        }
+    }
+
+    fn finish_if_all_gone(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let over = match self.mode {
+            Mode::Starting | Mode::Serving | Mode::Halted => false,
+            Mode::Draining { .. } => self.halt_at().is_some_and(|at| at <= now),
+            Mode::Leaving | Mode::Quitting => self.tenants().count() == 0,
+        };
+        if over {
+            self.mode = Mode::Halted;
+            actions.push(Action::Halt(self.exit));
+        }
+    }
+
+    /// In a drain: when to end, once all workers are gone and all doors closed.
+    fn halt_at(&self) -> Option<Instant> {
+        if self.tenants().count() > 0 {
+            return None;
+        }
+        let ends = self
+            .doors
+            .iter()
+            .map(|door| door.closed().map(|at| if door.log.held_off_last > 0 { at + AFTERGLOW } else { at }));
+        ends.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// Cuts everything.
+    fn quit(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.mode = Mode::Quitting;
+        self.close_doors(now, actions);
+        let all: Vec<SlotId> = self.tenants().map(|(slot, _)| slot).collect();
+        for slot in all {
+            if let Some(tenant) = self.tenant_mut(slot)
+                && tenant.life != Life::Killed
+            {
+                tenant.life = Life::Quitting { kill_at: now + QUIT_GRACE };
+                actions.push(Action::Order(slot, Stage::Quit, now));
+            }
+        }
+    }
+
+    fn tell_to_leave(&mut self, slot: SlotId, deadline: Instant, actions: &mut Vec<Action>) {
+        if let Some(tenant) = self.tenant_mut(slot)
+            && matches!(tenant.life, Life::Booting | Life::Ready | Life::Retiring)
+        {
+            tenant.life = Life::Leaving { deadline };
+            actions.push(Action::Order(slot, Stage::Leave, deadline));
+        }
+    }
+
+    fn close_doors(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for index in 0..self.doors.len() {
+            if self.doors[index].closed().is_none() {
+                self.doors[index].close(now);
+                let listener = ListenerId(index as u16);
+                self.announce(listener, actions);
+                actions.push(Action::Close(listener));
+            }
+        }
+    }
+
+    fn announce(&self, listener: ListenerId, actions: &mut Vec<Action>) {
+        actions.push(Action::SetDoor(listener, self.door_phase(listener)));
+    }
+
+    /// Whether there is, or may still come, anything for workers to accept.
+    fn needs_workers(&self) -> bool {
+        match self.mode {
+            Mode::Starting | Mode::Serving => true,
+            Mode::Draining { .. } => self.doors.iter().any(Door::needs_workers),
+            Mode::Leaving | Mode::Quitting | Mode::Halted => false,
+        }
+    }
+
+    fn is_short_of_workers(&self) -> bool {
+        self.needs_workers() && self.workers() < self.rules.workers
+    }
+
+    fn tenants(&self) -> impl Iterator<Item = (SlotId, &Tenant)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(index, slot)| slot.tenant().map(|tenant| (SlotId(index as u16), tenant)))
+    }
+
+    fn tenant_mut(&mut self, slot: SlotId) -> Option<&mut Tenant> {
+        self.slots.get_mut(slot.index()).and_then(Slot::tenant_mut)
+    }
+}
+
+/// Whether handshakes under way are to be counted, which costs a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshakes {
+    Count,
+    Skip,
+}
+
+/// How long a queue will take at the rate served so far in this drain, half as much again for safety. Where nobody
+/// has been served yet, the first may be about to be.
+fn time_to_serve(queue: u32, served: u64, during: Duration) -> Duration {
+    let each = during.as_secs_f64() / served.max(1) as f64;
+    Duration::from_secs_f64(f64::from(queue) * each * 1.5)
+}
+
+#[cfg(test)]
+mod simulator;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The books of a drain: what was accepted, and how each ended.
+
+use std::fs;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use crate::machine::DoorLog;
+use crate::page::{Counts, MAX_LISTENERS};
+use crate::sys::gate::Gate;
+use crate::{ListenerId, Outcome};
+
+/// What the workers that are gone have counted, and where the counts stood when the drain began.
+#[derive(Default)]
+pub(crate) struct Books {
+    gone: Counts,
+    gone_arrivals: [u64; MAX_LISTENERS],
+    begun: Option<Begun>,
+    gates: [Option<Gate>; MAX_LISTENERS],
+    left_in_queue: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    counts: Counts,
+    syncookies: Option<u64>,
+}
+
+impl Books {
+    /// A drain begins, with these counts of the living workers.
+    pub(crate) fn begin(&mut self, now: Instant, living: &Counts) {
+        let mut counts = *living;
+        counts.add(&self.gone);
+        self.begun = Some(Begun { at: now, counts, syncookies: syncookies_sent() });
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    pub(crate) fn worker_gone(&mut self, counts: &Counts, arrivals: impl Iterator<Item = u64>) {
+        self.gone.add(counts);
+        for (sum, arrivals) in self.gone_arrivals.iter_mut().zip(arrivals) {
+            *sum += arrivals;
+        }
+    }
+
+    pub(crate) fn gone_arrivals(&self, listener: ListenerId) -> u64 {
+        self.gone_arrivals[listener.index()]
+    }
+
+    pub(crate) fn gone_requests(&self) -> u64 {
+        self.gone.requests
+    }
+
+    pub(crate) fn gate_used(&mut self, listener: ListenerId, gate: Gate) {
+        self.gates[listener.index()] = Some(gate);
+    }
+
+    pub(crate) fn left_in_queue(&mut self, connections: u32) {
+        self.left_in_queue += connections;
+    }
+
+    /// Writes the report: one line, in which what was accepted and what was open add up to how they ended.
+    pub(crate) fn report<'a>(&self, now: Instant, doors: impl Iterator<Item = &'a DoorLog>) {
+        let Some(begun) = self.begun else { return };
+        let (ended, doors) = (since(&self.gone, &begun.counts), doors.copied().collect::<Vec<_>>());
+        let gate = doors.iter().zip(&self.gates).map(|(_, gate)| gate_name(*gate)).collect::<Vec<_>>().join(",");
+        let longest = |time: fn(&DoorLog) -> f64| doors.iter().map(time).fold(0.0, f64::max);
+        let sum = |number: fn(&DoorLog) -> u32| doors.iter().map(number).sum::<u32>();
+        let cookies = syncookies_sent().zip(begun.syncookies).map(|(after, before)| after - before);
+        if let Some(cookies) = cookies.filter(|cookies| *cookies > 0) {
+            warn!(
+                cookies,
+                "SYN cookies were sent during the drain: handshakes made with them are not covered by the gate"
+            );
+        }
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    seconds = millis((now - begun.at).as_secs_f64()),
+                    accepted = ended.accepted,
+                    open_at_term = begun.counts.open(),
+                    answered = ended.outcome(Outcome::Answered),
+                    idle = ended.outcome(Outcome::Idle),
+                    silent = ended.outcome(Outcome::Silent),
+                    client_gone = ended.outcome(Outcome::ClientGone),
+                    refused = ended.outcome(Outcome::Refused),
+                    upgraded = ended.outcome(Outcome::Upgraded),
+                    aborted = ended.outcome(Outcome::Aborted),
+                    requests = ended.requests,
+                    left_in_queue = self.left_in_queue,
+                    queue_at_term = sum(|door| door.queue_at_term),
+                    draining_s = millis(longest(|door| door.draining.as_secs_f64())),
+                    gated_s = millis(longest(|door| door.gated.as_secs_f64())),
+                    closing_s = millis(longest(|door| door.sweeping.as_secs_f64())),
+                    gate,
+                    gates_shut = sum(|door| door.gates_shut),
+                    gates_reopened = sum(|door| door.gates_reopened),
+                    held_off = sum(|door| door.held_off),
+                    syncookies = cookies.unwrap_or(0),
+                    "drained"
+                )
+            };
+        }
+        if ended.outcome(Outcome::Aborted) > 0 || self.left_in_queue > 0 {
+            line!(warn);
+        } else {
+            line!(info);
+        }
+    }
+}
+
+/// What came after `before`.
+pub(crate) fn since(after: &Counts, before: &Counts) -> Counts {
+    Counts {
+        accepted: after.accepted - before.accepted,
+        requests: after.requests - before.requests,
+        outcomes: std::array::from_fn(|index| after.outcomes[index] - before.outcomes[index]),
+    }
+}
+
+fn millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+fn gate_name(gate: Option<Gate>) -> &'static str {
+    match gate {
+        Some(Gate::Filter) => "filter",
+        Some(Gate::Ttl) => "ttl",
+        Some(Gate::Shutdown) => "shutdown",
+        None => "none",
+    }
+}
+
+/// `SyncookiesSent` of this network namespace, from proc(5)'s `/proc/net/netstat`.
+fn syncookies_sent() -> Option<u64> {
+    let text = fs::read_to_string("/proc/net/netstat").ok()?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let place = lines.next()?.split_whitespace().position(|name| name == "SyncookiesSent")?;
+    lines.next()?.split_whitespace().nth(place)?.parse().ok()
+}

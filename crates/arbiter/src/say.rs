@@ -1,0 +1,104 @@
+//! Notices as log lines.
+
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tracing::{debug, error, info, warn};
+
+use crate::Settings;
+use crate::machine::{Death, Notice, Sig, SlotId};
+use crate::page::{Clock, Page};
+
+/// What a line may tell of a worker.
+pub(crate) struct Subject {
+    pub(crate) pid: Pid,
+    pub(crate) page: &'static Page,
+}
+
+/// Writes the line. `subject` knows the workers, and those that have just died.
+pub(crate) fn say(
+    notice: &Notice,
+    now: Instant,
+    clock: Clock,
+    settings: &Settings,
+    addresses: &[String],
+    subject: impl Fn(SlotId) -> Option<Subject>,
+) {
+    let pid = |slot| subject(slot).map_or(0, |subject| subject.pid.as_raw());
+    let hand = |slot: &SlotId| {
+        let held = subject(*slot).and_then(|subject| subject.page.hand().look(clock));
+        held.map_or_else(String::new, |(label, since)| {
+            format!(", {:.1} s into \"{}\"", (now - since).as_secs_f64(), label.escape_debug())
+        })
+    };
+    match notice {
+        Notice::Serving => {
+            let (workers, class) = (settings.workers, settings.worker_class);
+            let plural = if workers == 1 { "" } else { "s" };
+            info!(
+                class,
+                workers,
+                arbiter = std::process::id(),
+                "listening on {} with {workers} {class} worker{plural}",
+                addresses.join(", "),
+            );
+        }
+        Notice::Draining => info!("SIGTERM: draining"),
+        Notice::Leaving => {
+            info!("SIGTERM: stopping; requests in hand are finished, the backlog is left (see --drain-on-term)")
+        }
+        Notice::Quitting => info!("quick stop"),
+        Notice::Ignored(Sig::Later(name)) => warn!("{name} has no meaning in this version: ignored"),
+        Notice::Ignored(Sig::Term) => info!("SIGTERM again: it changes nothing, this server is stopping already"),
+        Notice::Ignored(sig) => debug!("{sig:?} changes nothing now"),
+        Notice::Target(workers) => info!(workers, "number of workers set to {workers}"),
+        Notice::Deadline(workers) => {
+            warn!(
+                workers,
+                "--graceful-timeout is over: cutting {workers} worker{}",
+                if *workers == 1 { "" } else { "s" }
+            );
+        }
+        Notice::Stuck(slot) => {
+            let timeout = settings.timeout.unwrap_or_default().as_secs_f64();
+            error!(
+                pid = pid(*slot),
+                "worker {} did not beat for {timeout} s (--timeout){}: killing it",
+                pid(*slot),
+                hand(slot)
+            );
+        }
+        Notice::Overdue(slot) => {
+            warn!(
+                pid = pid(*slot),
+                "worker {} did not leave within --graceful-timeout{}: cutting it",
+                pid(*slot),
+                hand(slot)
+            );
+        }
+        Notice::Died(slot, death) => {
+            error!(pid = pid(*slot), "worker {} {}{}: replacing it", pid(*slot), died(*death), hand(slot));
+        }
+        Notice::BootFailed(slot, death) => {
+            error!(pid = pid(*slot), "worker {} {} before it was ready", pid(*slot), died(*death));
+        }
+        Notice::LeaveRequested(slot) => {
+            info!(pid = pid(*slot), "worker {} was sent a SIGTERM: it leaves once its successor is ready", pid(*slot));
+        }
+        Notice::GateShut(listener, last) => debug!(listener = listener.index(), last, "gate shut"),
+        Notice::GateReopened(listener) => debug!(listener = listener.index(), "somebody knocked: gate reopened"),
+    }
+}
+
+fn died(death: Death) -> String {
+    match death {
+        Death::Code(code) => format!("exited with code {code}"),
+        Death::Signal(number) => {
+            let name =
+                Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
+            let hint = if number == libc::SIGKILL { " (by hand, or out of memory)" } else { "" };
+            format!("was killed by {name}{hint}")
+        }
+    }
+}
