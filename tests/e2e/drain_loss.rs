@@ -5,7 +5,7 @@
 
 use std::{
     any::Any,
-    env, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use nix::sys::signal::Signal::SIGTERM;
 use crate::support::{
     Server, Socket, Tally, each_class,
     load::{Load, Shape},
-    turn,
+    soak, turn,
 };
 
 each_class!(
@@ -104,8 +104,7 @@ fn stops(class: &str, name: &str, path: &str, shape: impl Fn(usize) -> Shape) {
     const LOADS: usize = 8;
     const SIDE_BY_SIDE: usize = 4;
     let _turn = turn();
-    let soak: Option<usize> = env::var("SOAK").ok().map(|stops| stops.parse().expect("SOAK is a number of stops"));
-    let number = soak.map_or(12, |stops| stops.div_ceil(LOADS));
+    let number = soak::wanted().map_or(12, |stops| stops.div_ceil(LOADS));
     let stops: Vec<_> = (0..number)
         .map(|index| {
             let workers = [1, 2, 4][index / 4 % 3];
@@ -139,10 +138,7 @@ fn stops(class: &str, name: &str, path: &str, shape: impl Fn(usize) -> Shape) {
             }
         });
     }
-    if soak.is_some() {
-        let (served, refused, lost) = (tally.served(), tally.refused(), tally.lost());
-        println!("| {name} | {number} | {served} | {refused} | {lost} | {} |", failures.len());
-    }
+    soak::report(name, number, &tally, failures.len());
     println!("{name}: {tally}");
     assert!(failures.is_empty(), "{} of {number} stops failed:\n{}", failures.len(), failures.join("\n"));
     tally.assert_none_lost(number / 4);

@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -10,9 +11,10 @@ use std::{
 use nix::sys::signal::Signal::SIGTERM;
 
 use crate::support::{
-    Builder, Server, Target, each_class, free_port,
+    Builder, Server, Tally, Target, each_class, free_port,
     http::{Conn, closing_request, request},
     net::{Crowd, Manners, Peer, SERVER_V4, SERVER_V6, Tun, in_own_network},
+    soak,
 };
 
 each_class!(
@@ -120,48 +122,63 @@ impl Default for Straddle {
     }
 }
 
-/// Nobody is lost, and nobody refused while the door is to be open.
+/// One such stop, or many in a soak.
 fn straddle(class: &'static str, it: Straddle) {
-    in_own_network(move |tun| {
-        println!("{it:?}");
-        let door_open = Duration::from_secs(1);
-        let bind_ip = if it.dual { "::".parse().unwrap() } else { it.ip };
-        let (builder, port) = server(class, bind_ip, it.gate);
-        let mut builder = builder.workers(2).drain(0.4);
-        if it.ending == Ending::DoorCloses {
-            builder = builder.args(["--drain-open", "1"]);
-        }
-        let mut server = builder.start();
-        let manners = Manners {
-            rate: it.rate,
-            round_trip: Duration::from_millis(it.round_trip),
-            pause: Duration::from_millis(it.pause),
-        };
-        let crowd = Crowd::start(tun, SocketAddr::new(it.ip, port), "/hello", manners);
-        thread::sleep(2 * manners.round_trip + manners.pause + Duration::from_millis(500));
-        let signalled = server.signal(SIGTERM);
-        if it.ending == Ending::DoorCloses {
-            server.wait_exit(Duration::from_secs(35));
-        } else {
-            thread::sleep(Duration::from_millis(300));
-        }
-        let (_tun, tally) = crowd.stop();
-        let exit = server.wait_exit(Duration::from_secs(35));
-        println!("{tally}; took {:?}", exit.at - signalled);
+    println!("{it:?}");
+    let stops = soak::wanted().map_or(1, |stops| stops.div_ceil(100));
+    let mut all = Tally::default();
+    for _ in 0..stops {
+        let (sender, tallies) = mpsc::channel();
+        in_own_network(move |tun| {
+            let _ = sender.send(straddle_once(tun, class, it));
+        });
+        // Nothing comes when there can be no network of our own.
+        all.0.extend(tallies.into_iter().flat_map(|tally| tally.0));
+    }
+    let Straddle { round_trip, rate, gate, .. } = it;
+    soak::report(&format!("round trip {round_trip} ms, {rate}/s, {} gate", gate.name()), stops, &all, 0);
+}
 
-        tally.assert_none_lost(0);
-        match it.ending {
-            Ending::LoadEnds => assert_eq!(tally.refused(), 0, "{tally}"),
-            Ending::DoorCloses => {
-                assert!(tally.refused() > 0, "the load went on after the end: {tally}");
-                tally.assert_none_refused_before(signalled + door_open - manners.round_trip);
-            }
+/// Nobody is lost, and nobody refused while the door is to be open.
+fn straddle_once(tun: Tun, class: &str, it: Straddle) -> Tally {
+    let door_open = Duration::from_secs(1);
+    let bind_ip = if it.dual { "::".parse().unwrap() } else { it.ip };
+    let (builder, port) = server(class, bind_ip, it.gate);
+    let mut builder = builder.workers(2).drain(0.4);
+    if it.ending == Ending::DoorCloses {
+        builder = builder.args(["--drain-open", "1"]);
+    }
+    let mut server = builder.start();
+    let manners = Manners {
+        rate: it.rate,
+        round_trip: Duration::from_millis(it.round_trip),
+        pause: Duration::from_millis(it.pause),
+    };
+    let crowd = Crowd::start(tun, SocketAddr::new(it.ip, port), "/hello", manners);
+    thread::sleep(2 * manners.round_trip + manners.pause + Duration::from_millis(500));
+    let signalled = server.signal(SIGTERM);
+    if it.ending == Ending::DoorCloses {
+        server.wait_exit(Duration::from_secs(35));
+    } else {
+        thread::sleep(Duration::from_millis(300));
+    }
+    let (_tun, tally) = crowd.stop();
+    let exit = server.wait_exit(Duration::from_secs(35));
+    println!("{tally}; took {:?}", exit.at - signalled);
+
+    tally.assert_none_lost(0);
+    match it.ending {
+        Ending::LoadEnds => assert_eq!(tally.refused(), 0, "{tally}"),
+        Ending::DoorCloses => {
+            assert!(tally.refused() > 0, "the load went on after the end: {tally}");
+            tally.assert_none_refused_before(signalled + door_open - manners.round_trip);
         }
-        assert_eq!(exit.code(), Some(0));
-        let report = server.drain_report();
-        report.assert_nothing_cut();
-        assert_eq!(report.gate(), it.gate.name());
-    });
+    }
+    assert_eq!(exit.code(), Some(0));
+    let report = server.drain_report();
+    report.assert_nothing_cut();
+    assert_eq!(report.gate(), it.gate.name());
+    tally
 }
 
 fn half_open_connection_does_not_hold_the_exit(class: &'static str) {

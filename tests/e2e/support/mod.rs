@@ -10,6 +10,7 @@ mod target;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod net;
+pub(crate) mod soak;
 
 pub(crate) use outcome::{Exchange, Loss, Outcome, Tally};
 pub(crate) use process::{alive, send};
