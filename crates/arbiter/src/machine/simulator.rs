@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
 
+use super::drain::AFTERGLOW;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

@@ -31,14 +31,14 @@ impl Script {
         };
         self.machine.on(now, event, &mut actions);
         if !actions.is_empty() {
-            self.lines += &format!("{ms:>5} {told}\n");
+            self.lines += &format!("{ms} ms: {told}\n");
         }
         for action in actions {
             let text = match action {
                 Action::Order(slot, stage, until) => format!("Order({slot:?}, {stage:?}, {:?})", until - self.start),
                 action => format!("{action:?}"),
             };
-            self.lines += &format!("        {text}\n");
+            self.lines += &format!("    {text}\n");
         }
         self
     }
@@ -76,13 +76,13 @@ fn it_listens_when_the_first_worker_is_ready() {
     let mut script = Script::new(2, None);
     script.at(0, Event::Tick).at(10, Event::Ready(SlotId(1))).at(11, Event::Ready(SlotId(0)));
     script.said(expect![[r#"
-            0 Tick
-                Spawn(SlotId(0))
-                Spawn(SlotId(1))
-           10 Ready(SlotId(1))
-                Listen
-                SetDoor(ListenerId(0), Open)
-                Say(Serving)
+        0 ms: Tick
+            Spawn(SlotId(0))
+            Spawn(SlotId(1))
+        10 ms: Ready(SlotId(1))
+            Listen
+            SetDoor(ListenerId(0), Open)
+            Say(Serving)
     "#]]);
 }
 
@@ -95,21 +95,21 @@ fn a_quiet_drain_gates_sweeps_and_closes() {
     }
     script.reading(1170, Reading { holders: 0, ..empty() }).at(1180, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
-          100 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 30.1s)
-         1100 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Gated)
-                Shut(ListenerId(0))
-                Say(GateShut(ListenerId(0), false))
-         1120 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Sweep)
-         1170 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 0 }
-                SetDoor(ListenerId(0), Closed)
-                Close(ListenerId(0))
-         1180 Exited(SlotId(0), Code(0))
-                Halt(Ok)
+        100 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 30.1s)
+        1100 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Gated)
+            Shut(ListenerId(0))
+            Say(GateShut(ListenerId(0), false))
+        1120 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Sweep)
+        1170 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 0 }
+            SetDoor(ListenerId(0), Closed)
+            Close(ListenerId(0))
+        1180 ms: Exited(SlotId(0), Code(0))
+            Halt(Ok)
     "#]]);
 }
 
@@ -123,24 +123,24 @@ fn somebody_who_knocks_is_let_in_and_then_held_off_once_more() {
     script.reading(3110, Reading { drops: 1, arrivals: 1, ..empty() });
     script.reading(3120, Reading { drops: 1, arrivals: 1, ..empty() });
     script.said(expect![[r#"
-            0 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 30s)
-         1000 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Gated)
-                Shut(ListenerId(0))
-                Say(GateShut(ListenerId(0), false))
-         1010 served 0, Reading { queue: 0, handshakes: 0, drops: 1, arrivals: 0, holders: 1 }
-                Lift(ListenerId(0))
-                SetDoor(ListenerId(0), Draining)
-                Say(GateReopened(ListenerId(0)))
-         3100 served 1, Reading { queue: 0, handshakes: 0, drops: 1, arrivals: 1, holders: 1 }
-                SetDoor(ListenerId(0), Gated)
-                Shut(ListenerId(0))
-                Say(GateShut(ListenerId(0), false))
-         3120 served 1, Reading { queue: 0, handshakes: 0, drops: 1, arrivals: 1, holders: 1 }
-                SetDoor(ListenerId(0), Sweep)
+        0 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 30s)
+        1000 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Gated)
+            Shut(ListenerId(0))
+            Say(GateShut(ListenerId(0), false))
+        1010 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 1, arrivals: 0, holders: 1 }
+            Lift(ListenerId(0))
+            SetDoor(ListenerId(0), Draining)
+            Say(GateReopened(ListenerId(0)))
+        3100 ms: served 1, Reading { queue: 0, handshakes: 0, drops: 1, arrivals: 1, holders: 1 }
+            SetDoor(ListenerId(0), Gated)
+            Shut(ListenerId(0))
+            Say(GateShut(ListenerId(0), false))
+        3120 ms: served 1, Reading { queue: 0, handshakes: 0, drops: 1, arrivals: 1, holders: 1 }
+            SetDoor(ListenerId(0), Sweep)
     "#]]);
 }
 
@@ -155,14 +155,14 @@ fn under_unbroken_load_the_gate_shuts_for_good_when_the_queue_needs_what_is_left
         script.reading(u64::from(second) * 1000, Reading { arrivals, queue, drops: 5 * second, ..empty() });
     }
     script.said(expect![[r#"
-            0 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 30s)
-         8000 served 320, Reading { queue: 540, handshakes: 0, drops: 40, arrivals: 320, holders: 1 }
-                SetDoor(ListenerId(0), Gated)
-                Shut(ListenerId(0))
-                Say(GateShut(ListenerId(0), true))
+        0 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 30s)
+        8000 ms: served 320, Reading { queue: 540, handshakes: 0, drops: 40, arrivals: 320, holders: 1 }
+            SetDoor(ListenerId(0), Gated)
+            Shut(ListenerId(0))
+            Say(GateShut(ListenerId(0), true))
     "#]]);
 }
 
@@ -175,16 +175,16 @@ fn a_half_open_handshake_holds_the_gate_for_three_seconds_and_no_longer() {
         script.reading(ms, scanner);
     }
     script.said(expect![[r#"
-            0 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 30s)
-         1000 served 0, Reading { queue: 0, handshakes: 1, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Gated)
-                Shut(ListenerId(0))
-                Say(GateShut(ListenerId(0), false))
-         4010 served 0, Reading { queue: 0, handshakes: 1, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Sweep)
+        0 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 30s)
+        1000 ms: served 0, Reading { queue: 0, handshakes: 1, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Gated)
+            Shut(ListenerId(0))
+            Say(GateShut(ListenerId(0), false))
+        4010 ms: served 0, Reading { queue: 0, handshakes: 1, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Sweep)
     "#]]);
 }
 
@@ -196,26 +196,26 @@ fn a_worker_that_dies_while_draining_is_replaced_until_the_door_is_swept() {
     script.reading(6300, empty()).reading(6310, empty()).reading(6320, empty());
     script.at(6330, Event::Exited(SlotId(0), Death::Signal(9))).reading(6340, Reading { holders: 0, ..empty() });
     script.said(expect![[r#"
-         5000 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 35s)
-         5100 Exited(SlotId(0), Signal(9))
-                Say(Died(SlotId(0), Signal(9)))
-                Spawn(SlotId(0))
-                Order(SlotId(0), Drain, 35s)
-         6300 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Gated)
-                Shut(ListenerId(0))
-                Say(GateShut(ListenerId(0), false))
-         6320 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
-                SetDoor(ListenerId(0), Sweep)
-         6330 Exited(SlotId(0), Signal(9))
-                Say(Died(SlotId(0), Signal(9)))
-         6340 served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 0 }
-                SetDoor(ListenerId(0), Closed)
-                Close(ListenerId(0))
-                Halt(Ok)
+        5000 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 35s)
+        5100 ms: Exited(SlotId(0), Signal(9))
+            Say(Died(SlotId(0), Signal(9)))
+            Spawn(SlotId(0))
+            Order(SlotId(0), Drain, 35s)
+        6300 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Gated)
+            Shut(ListenerId(0))
+            Say(GateShut(ListenerId(0), false))
+        6320 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
+            SetDoor(ListenerId(0), Sweep)
+        6330 ms: Exited(SlotId(0), Signal(9))
+            Say(Died(SlotId(0), Signal(9)))
+        6340 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 0 }
+            SetDoor(ListenerId(0), Closed)
+            Close(ListenerId(0))
+            Halt(Ok)
     "#]]);
 }
 
@@ -228,23 +228,23 @@ fn the_deadline_cuts_and_then_kills() {
     script.at(30_000, Event::Tick).at(30_050, Event::Exited(SlotId(0), Death::Code(0)));
     script.at(30_200, Event::Tick).at(30_201, Event::Exited(SlotId(1), Death::Signal(9)));
     script.said(expect![[r#"
-            0 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 30s)
-                Order(SlotId(1), Drain, 30s)
-            1 Signal(Term)
-                Say(Ignored(Term))
-        30000 Tick
-                Say(Deadline(2))
-                SetDoor(ListenerId(0), Closed)
-                Close(ListenerId(0))
-                Order(SlotId(0), Quit, 30s)
-                Order(SlotId(1), Quit, 30s)
-        30200 Tick
-                Kill(SlotId(1), Kill)
-        30201 Exited(SlotId(1), Signal(9))
-                Halt(Ok)
+        0 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 30s)
+            Order(SlotId(1), Drain, 30s)
+        1 ms: Signal(Term)
+            Say(Ignored(Term))
+        30000 ms: Tick
+            Say(Deadline(2))
+            SetDoor(ListenerId(0), Closed)
+            Close(ListenerId(0))
+            Order(SlotId(0), Quit, 30s)
+            Order(SlotId(1), Quit, 30s)
+        30200 ms: Tick
+            Kill(SlotId(1), Kill)
+        30201 ms: Exited(SlotId(1), Signal(9))
+            Halt(Ok)
     "#]]);
 }
 
@@ -253,13 +253,13 @@ fn without_draining_the_door_closes_at_once() {
     let mut script = Script::serving(1, None);
     script.at(0, Event::Signal(Sig::Term)).at(50, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
-            0 Signal(Term)
-                Say(Leaving)
-                SetDoor(ListenerId(0), Closed)
-                Close(ListenerId(0))
-                Order(SlotId(0), Leave, 30s)
-           50 Exited(SlotId(0), Code(0))
-                Halt(Ok)
+        0 ms: Signal(Term)
+            Say(Leaving)
+            SetDoor(ListenerId(0), Closed)
+            Close(ListenerId(0))
+            Order(SlotId(0), Leave, 30s)
+        50 ms: Exited(SlotId(0), Code(0))
+            Halt(Ok)
     "#]]);
 }
 
@@ -269,16 +269,16 @@ fn a_worker_that_cannot_boot_stops_the_start() {
     script.at(0, Event::Tick).at(5, Event::Exited(SlotId(0), Death::Code(4)));
     script.at(6, Event::Exited(SlotId(1), Death::Code(0)));
     script.said(expect![[r#"
-            0 Tick
-                Spawn(SlotId(0))
-                Spawn(SlotId(1))
-            5 Exited(SlotId(0), Code(4))
-                Say(BootFailed(SlotId(0), Code(4)))
-                SetDoor(ListenerId(0), Closed)
-                Close(ListenerId(0))
-                Order(SlotId(1), Quit, 5ms)
-            6 Exited(SlotId(1), Code(0))
-                Halt(AppLoad)
+        0 ms: Tick
+            Spawn(SlotId(0))
+            Spawn(SlotId(1))
+        5 ms: Exited(SlotId(0), Code(4))
+            Say(BootFailed(SlotId(0), Code(4)))
+            SetDoor(ListenerId(0), Closed)
+            Close(ListenerId(0))
+            Order(SlotId(1), Quit, 5ms)
+        6 ms: Exited(SlotId(1), Code(0))
+            Halt(AppLoad)
     "#]]);
 }
 
@@ -287,12 +287,12 @@ fn a_stuck_worker_is_aborted_killed_and_replaced() {
     let mut script = Script::serving(1, None);
     script.at(30_010, Event::Tick).at(31_010, Event::Tick).at(31_011, Event::Exited(SlotId(0), Death::Signal(9)));
     script.said(expect![[r#"
-        30010 Tick
-                Say(Stuck(SlotId(0)))
-                Kill(SlotId(0), Abort)
-                Spawn(SlotId(1))
-        31010 Tick
-                Kill(SlotId(0), Kill)
+        30010 ms: Tick
+            Say(Stuck(SlotId(0)))
+            Kill(SlotId(0), Abort)
+            Spawn(SlotId(1))
+        31010 ms: Tick
+            Kill(SlotId(0), Kill)
     "#]]);
 }
 
@@ -302,11 +302,11 @@ fn one_that_is_asked_to_leave_goes_when_its_successor_is_ready() {
     script.at(100, Event::LeaveRequested(SlotId(0))).at(200, Event::Ready(SlotId(1)));
     script.at(300, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
-          100 LeaveRequested(SlotId(0))
-                Say(LeaveRequested(SlotId(0)))
-                Spawn(SlotId(1))
-          200 Ready(SlotId(1))
-                Order(SlotId(0), Leave, 30.2s)
+        100 ms: LeaveRequested(SlotId(0))
+            Say(LeaveRequested(SlotId(0)))
+            Spawn(SlotId(1))
+        200 ms: Ready(SlotId(1))
+            Order(SlotId(0), Leave, 30.2s)
     "#]]);
 }
 
@@ -316,14 +316,14 @@ fn one_worker_more_and_one_less() {
     script.at(100, Event::Signal(Sig::TtIn)).at(200, Event::Ready(SlotId(1))).at(300, Event::Signal(Sig::TtOu));
     script.at(400, Event::Signal(Sig::TtOu));
     script.said(expect![[r#"
-          100 Signal(TtIn)
-                Say(Target(2))
-                Spawn(SlotId(1))
-          300 Signal(TtOu)
-                Say(Target(1))
-                Order(SlotId(0), Leave, 30.3s)
-          400 Signal(TtOu)
-                Say(Ignored(TtOu))
+        100 ms: Signal(TtIn)
+            Say(Target(2))
+            Spawn(SlotId(1))
+        300 ms: Signal(TtOu)
+            Say(Target(1))
+            Order(SlotId(0), Leave, 30.3s)
+        400 ms: Signal(TtOu)
+            Say(Ignored(TtOu))
     "#]]);
 }
 
@@ -333,16 +333,16 @@ fn an_interrupt_ends_even_a_drain_at_once() {
     script.at(0, Event::Signal(Sig::Term)).at(100, Event::Signal(Sig::Int));
     script.at(110, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
-            0 Signal(Term)
-                Say(Draining)
-                SetDoor(ListenerId(0), Draining)
-                Order(SlotId(0), Drain, 30s)
-          100 Signal(Int)
-                Say(Quitting)
-                SetDoor(ListenerId(0), Closed)
-                Close(ListenerId(0))
-                Order(SlotId(0), Quit, 100ms)
-          110 Exited(SlotId(0), Code(0))
-                Halt(Ok)
+        0 ms: Signal(Term)
+            Say(Draining)
+            SetDoor(ListenerId(0), Draining)
+            Order(SlotId(0), Drain, 30s)
+        100 ms: Signal(Int)
+            Say(Quitting)
+            SetDoor(ListenerId(0), Closed)
+            Close(ListenerId(0))
+            Order(SlotId(0), Quit, 100ms)
+        110 ms: Exited(SlotId(0), Code(0))
+            Halt(Ok)
     "#]]);
 }
