@@ -1,0 +1,121 @@
+//! A worker whose `drain_step` says "done" at once cannot leave its queue behind: the harness serves on in its stead.
+//!
+//! This file is its own server: started with an address in its environment it runs an arbiter there.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rserve_arbiter::{Arbiter, Context, Drain, DrainSettings, Exit, Outcome, Settings, Worker};
+
+const ADDRESS: &str = "NAIVE_WORKER_ADDRESS";
+
+/// Echoes one connection a step, blocking, a little slowly, and knows nothing of drains.
+struct Naive;
+
+impl Worker for Naive {
+    fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
+        let Some(listener) = cx.wait_for_connection()? else { return Ok(()) };
+        let Some(mut accepted) = cx.accept(listener)? else { return Ok(()) };
+        accepted.stream.set_nonblocking(false)?;
+        let mut bytes = [0; 64];
+        let read = accepted.stream.read(&mut bytes)?;
+        accepted.ticket.request(false);
+        std::thread::sleep(Duration::from_millis(20)); // the load: this is what makes a queue
+        accepted.stream.write_all(&bytes[..read])?;
+        accepted.ticket.finish(Outcome::Answered);
+        Ok(())
+    }
+
+    fn drain_step(&mut self, _: &mut Context) -> io::Result<Drain> {
+        Ok(Drain::Done)
+    }
+}
+
+fn main() -> ExitCode {
+    if let Ok(address) = std::env::var(ADDRESS) {
+        return serve(&address).map_or(ExitCode::from(99), ExitCode::from);
+    }
+    let tests: [(&str, fn() -> Result<(), Box<dyn Error>>); 2] = [
+        ("a queue of forty is served after the signal", a_queue_is_served_after_the_signal),
+        ("the workers die with a killed arbiter", the_workers_die_with_their_arbiter),
+    ];
+    for (name, test) in tests {
+        match test() {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(error) => {
+                println!("test {name} ... FAILED: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{} passed, 0 failed", tests.len());
+    ExitCode::SUCCESS
+}
+
+fn serve(address: &str) -> Result<Exit, Box<dyn Error>> {
+    let settings = Settings {
+        binds: vec![address.parse()?],
+        drain: Some(DrainSettings { quiet: Duration::from_millis(100), open: Duration::from_secs(10) }),
+        ..Settings::default()
+    };
+    Ok(Arbiter::bind(settings)?.run(&mut |_| {
+        println!("ready {}", std::process::id());
+        Ok(Box::new(Naive))
+    }))
+}
+
+fn a_queue_is_served_after_the_signal() -> Result<(), Box<dyn Error>> {
+    let (mut server, address, _) = start()?;
+    let mut clients = (0..40).map(|_| connect(address)).collect::<io::Result<Vec<_>>>()?;
+    for client in &mut clients {
+        client.write_all(b"hello")?;
+    }
+    kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM)?;
+    for mut client in clients {
+        let mut bytes = [0; 5];
+        client.read_exact(&mut bytes)?;
+        assert_eq!(&bytes, b"hello");
+    }
+    assert!(server.wait()?.success());
+    Ok(())
+}
+
+fn the_workers_die_with_their_arbiter() -> Result<(), Box<dyn Error>> {
+    let (mut server, address, _) = start()?;
+    server.kill()?;
+    server.wait()?;
+    // Its workers hold the listener: refused means that they are gone.
+    let gone = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(10)); // a look each, two seconds at most
+        TcpStream::connect(address).is_err()
+    });
+    assert!(gone, "the worker outlived its arbiter");
+    Ok(())
+}
+
+fn start() -> Result<(Child, SocketAddr, String), Box<dyn Error>> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let mut server =
+        Command::new(std::env::current_exe()?).env(ADDRESS, address.to_string()).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
+    // "Ready" is said by the worker a moment before its arbiter listens.
+    for _ in 0..200 {
+        match connect(address) {
+            Ok(_) => return Ok((server, address, line)),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    Err("it never listened".into())
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    Ok(stream)
+}
