@@ -1,1 +1,34 @@
-//! To be written.
+//! The `rserve` server as a library: its command line and everything behind it, for programs that bring their own app
+//! or worker class. The binary `rserve` is [`Server::new`]`().main()`.
+//!
+//! ```no_run
+//! use rserve::{App, Handler, Request, Response, Server};
+//!
+//! struct Greeting;
+//!
+//! impl Handler for Greeting {
+//!     fn handle(&self, _: Request<'_>) -> Response {
+//!         Response::new("hello\n".into())
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Server::new().app("greeting", App::blocking(Greeting)).main()
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod config;
+mod demo;
+mod error;
+mod flags;
+mod log;
+mod server;
+mod usage;
+
+pub use rserve_arbiter::{BootError, Context, Drain, Exit, Worker, WorkerClass};
+pub use rserve_event_loop::Site;
+pub use rserve_http::{App, Body, ConnectInfo, Handler, Request, RequestBody, Response};
+pub use server::Server;
+
+use error::Error;
