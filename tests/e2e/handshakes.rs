@@ -171,7 +171,9 @@ fn straddle_once(tun: Tun, class: &str, it: Straddle) -> Tally {
         Ending::LoadEnds => assert_eq!(tally.refused(), 0, "{tally}"),
         Ending::DoorCloses => {
             assert!(tally.refused() > 0, "the load went on after the end: {tally}");
-            tally.assert_none_refused_before(signalled + door_open - manners.round_trip);
+            // A SYN travels, and the test may be held up for a moment.
+            let slack = manners.round_trip / 2 + Duration::from_millis(50);
+            tally.assert_none_refused_before(signalled + door_open - slack);
         }
     }
     assert_eq!(exit.code(), Some(0));
