@@ -1,0 +1,365 @@
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rserve_arbiter::{Context, Ticket};
+use rserve_http::{ConnectInfo, Response};
+use slab::Slab;
+
+use crate::close_reason::CloseReason;
+use crate::connection::{Connection, Interest, Step};
+use crate::doors::Doors;
+use crate::settings::HttpSettings;
+use crate::shared::{Phase, Shared};
+use crate::taken::Taken;
+use crate::window::{Place, Window};
+
+/// Many connections on one thread: it accepts, reads, writes, and minds the time limits; whole requests come out, and
+/// responses go in.
+///
+/// ```no_run
+/// use rserve_arbiter::Context;
+/// use rserve_event_loop::EventLoop;
+/// use rserve_http::Handler;
+///
+/// /// What a worker does in each of its steps.
+/// fn step(events: &mut EventLoop, cx: &mut Context, app: &dyn Handler) -> std::io::Result<()> {
+///     events.poll(cx)?;
+///     while let Some(mut request) = events.next_request(cx) {
+///         let response = request.answer(app);
+///         events.respond(cx, request, response);
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct EventLoop {
+    epoll: Epoll,
+    doors: Doors,
+    window: Window,
+    connections: Slab<Held>,
+    lingering: usize,
+    /// Those with a whole request, in the order in which it became whole.
+    ready: VecDeque<usize>,
+    shared: Shared,
+    events: Vec<EpollEvent>,
+    /// No connection's deadline is before this.
+    next_check: Option<Instant>,
+    /// Accepts since the last look at the other descriptors.
+    unwatched_accepts: u8,
+}
+
+struct Held {
+    connection: Connection,
+    ticket: Ticket,
+    registered: Option<Interest>,
+    young: Option<Place>,
+    lingering: bool,
+}
+
+/// How many events are taken at once.
+const EVENTS: usize = 256;
+
+/// How many connections may be accepted without a look at other descriptors, when no other could bring a request.
+const UNWATCHED_ACCEPTS: u8 = 16;
+
+/// Deadlines are looked through no more often than this.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+const WAKE: u64 = u64::MAX;
+const FIRST_DOOR: u64 = 1 << 32;
+
+impl EventLoop {
+    /// A loop over the context's listeners. To be made in the worker process, not before the fork.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_create1(2)` and `epoll_ctl(2)` say.
+    pub fn new(cx: &Context, settings: HttpSettings) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(cx.wake_fd(), EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        Ok(Self {
+            epoll,
+            doors: Doors::new(cx),
+            window: Window::new(settings.worker_connections),
+            connections: Slab::new(),
+            lingering: 0,
+            ready: VecDeque::new(),
+            shared: Shared::new(settings, Instant::now()),
+            events: vec![EpollEvent::empty(); EVENTS],
+            next_check: None,
+            unwatched_accepts: 0,
+        })
+    }
+
+    /// One pass: waits for something to happen, reads and writes what can be, closes what is over its time, and accepts
+    /// one connection if no request is ready.
+    ///
+    /// Blocks up to [`Context::wait_limit`], and not at all while a request is ready.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_wait(2)` and `epoll_ctl(2)` say.
+    pub fn poll(&mut self, cx: &mut Context) -> io::Result<()> {
+        self.follow_phase(cx);
+        self.doors.let_go(cx, &self.epoll)?;
+        if self.must_look(cx) {
+            self.unwatched_accepts = 0;
+            let all_seen = self.wait(cx)?;
+            // An expired deadline counts only once all that had come by then has been read.
+            if all_seen {
+                self.expire()?;
+            }
+        }
+        if self.ready.is_empty() && self.may_take_more(cx) {
+            self.accept(cx)?;
+        }
+        self.doors.let_go(cx, &self.epoll)
+    }
+
+    /// Takes out the request that has waited longest.
+    pub fn next_request(&mut self, cx: &Context) -> Option<Taken> {
+        let key = self.ready.pop_front()?;
+        let connection = &mut self.connections[key].connection;
+        let incoming = connection.take_request().expect("invariant: a connection is queued when its request is whole");
+        let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.draining() };
+        Some(Taken { key, incoming, connect })
+    }
+
+    /// Sends the response to a request; what the client does not take at once is sent in later passes.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_ctl(2)` says.
+    pub fn respond(&mut self, cx: &Context, request: Taken, response: Response) -> io::Result<()> {
+        self.shared.now = Instant::now();
+        self.follow_phase(cx);
+        let step = self.connections[request.key].connection.respond(request.incoming, response, &mut self.shared);
+        self.apply(request.key, step)
+    }
+
+    /// The time as of the last wait or response; reading it costs nothing.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.shared.now
+    }
+
+    /// How many connections are in hand, whatever their state.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether no connection is in hand.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Ends all connections where they stand. Does not block.
+    pub fn quit(&mut self) {
+        for held in self.connections.drain() {
+            let reason = held.connection.reason_if_cut();
+            tracing::debug!(peer = ?held.connection.peer, %reason, "closed");
+            held.ticket.finish(reason.outcome());
+        }
+        self.ready.clear();
+        self.lingering = 0;
+    }
+
+    /// Whether to look at the descriptors before the next accept: unless nobody in hand could have brought a request.
+    fn must_look(&self, cx: &Context) -> bool {
+        let somebody_may_speak = self.connections.len() > self.lingering;
+        somebody_may_speak
+            || self.unwatched_accepts >= UNWATCHED_ACCEPTS
+            || !self.doors.any_hot(self.shared.now)
+            || !self.may_take_more(cx)
+    }
+
+    fn may_take_more(&self, cx: &Context) -> bool {
+        self.connections.len() < self.shared.settings.worker_connections
+            && (self.window.has_room() || cx.workers() == 1)
+    }
+
+    /// Waits and handles what happened; whether that was all.
+    fn wait(&mut self, cx: &Context) -> io::Result<bool> {
+        let limit = self.wait_limit(cx);
+        if !limit.is_zero() {
+            let willing = self.may_take_more(cx);
+            self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
+        }
+        let count = match self.epoll.wait(&mut self.events, timeout(limit)) {
+            Ok(count) => count,
+            Err(nix::Error::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        self.shared.now = Instant::now();
+        self.window.tick(self.shared.now);
+        if count == 0 && !limit.is_zero() {
+            self.doors.suspect_all();
+        }
+        for index in 0..count {
+            let event = self.events[index];
+            match event.data() {
+                WAKE => {}
+                door if door >= FIRST_DOOR => self.doors.set_hot((door - FIRST_DOOR) as usize),
+                key => self.on_event(key as usize)?,
+            }
+        }
+        Ok(count < self.events.len())
+    }
+
+    fn wait_limit(&self, cx: &Context) -> Duration {
+        let accept_now = self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
+        if accept_now || !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let full = if cx.workers() > 1 { self.window.deadline() } else { None };
+        [self.next_check, full, self.doors.deadline()]
+            .into_iter()
+            .flatten()
+            .map(|deadline| deadline.saturating_duration_since(self.shared.now))
+            .fold(cx.wait_limit(), Duration::min)
+    }
+
+    fn on_event(&mut self, key: usize) -> io::Result<()> {
+        // Closed by an earlier event of the same wait.
+        let Some(held) = self.connections.get_mut(key) else { return Ok(()) };
+        // Errors and hang-ups come as either: the read or the write tells them.
+        let step = match held.connection.wants() {
+            Some(Interest::Read) => held.connection.on_readable(&mut self.shared),
+            Some(Interest::Write) => held.connection.on_writable(&mut self.shared),
+            None => return Ok(()),
+        };
+        self.apply(key, step)
+    }
+
+    fn accept(&mut self, cx: &mut Context) -> io::Result<()> {
+        let Some(accepted) = self.doors.accept(cx, self.shared.now) else { return Ok(()) };
+        self.unwatched_accepts = self.unwatched_accepts.saturating_add(1);
+        let connection = Connection::new(accepted.stream, accepted.peer, accepted.local, &self.shared);
+        let held = Held { connection, ticket: accepted.ticket, registered: None, young: None, lingering: false };
+        let key = self.connections.insert(held);
+        // The request has mostly come by now.
+        let held = &mut self.connections[key];
+        let step = held.connection.on_readable(&mut self.shared);
+        if held.connection.is_silent() && step == Step::Wait {
+            held.young = Some(self.window.enter(self.shared.now));
+        }
+        self.apply(key, step)
+    }
+
+    /// Does what a connection asks for.
+    fn apply(&mut self, key: usize, step: Step) -> io::Result<()> {
+        let held = &mut self.connections[key];
+        if !held.connection.is_silent()
+            && let Some(place) = held.young.take()
+        {
+            self.window.leave(place);
+        }
+        match step {
+            Step::Request => {
+                let settings = &self.shared.settings;
+                held.ticket.request(held.connection.head().is_some_and(|head| settings.is_health_check(&head)));
+                self.ready.push_back(key);
+                Ok(())
+            }
+            Step::Wait => {
+                if held.connection.is_lingering() && !held.lingering {
+                    held.lingering = true;
+                    self.lingering += 1;
+                }
+                if let Some(deadline) = held.connection.deadline() {
+                    let earlier = self.next_check.is_none_or(|next| deadline < next);
+                    self.next_check = if earlier { Some(deadline) } else { self.next_check };
+                }
+                held.watch(&self.epoll, key)
+            }
+            Step::Close(reason) => {
+                self.close(key, reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&mut self, key: usize, reason: CloseReason) {
+        let held = self.connections.remove(key);
+        if let Some(place) = held.young {
+            self.window.leave(place);
+        }
+        self.lingering -= usize::from(held.lingering);
+        tracing::debug!(peer = ?held.connection.peer, %reason, "closed");
+        held.ticket.finish(reason.outcome());
+    }
+
+    fn expire(&mut self) -> io::Result<()> {
+        let now = self.shared.now;
+        if self.next_check.is_none_or(|next| now < next) {
+            return Ok(());
+        }
+        let due: Vec<usize> = self.due(now).collect();
+        for key in due {
+            let step = self.connections[key].connection.expire(&mut self.shared);
+            self.apply(key, step)?;
+        }
+        let earliest = self.connections.iter().filter_map(|(_, held)| held.connection.deadline()).min();
+        self.next_check = earliest.map(|earliest| earliest.max(now + CHECK_INTERVAL));
+        Ok(())
+    }
+
+    fn due(&self, now: Instant) -> impl Iterator<Item = usize> {
+        self.connections
+            .iter()
+            .filter(move |(_, held)| held.connection.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|(key, _)| key)
+    }
+
+    /// Takes note of where the worker stands, and of what that means for those who wait.
+    fn follow_phase(&mut self, cx: &Context) {
+        let since = match self.shared.phase {
+            Phase::Serving if !cx.draining() => return,
+            Phase::Serving => Some(Instant::now()),
+            Phase::Draining { since, .. } => Some(since),
+            Phase::Leaving { drained_since } => drained_since,
+        };
+        let phase = match (cx.settings().drain, since) {
+            (Some(drain), Some(since)) if cx.accepting() => Phase::Draining { since, quiet: drain.quiet },
+            (Some(_), drained_since) => Phase::Leaving { drained_since },
+            (None, _) => Phase::Leaving { drained_since: None },
+        };
+        if phase != self.shared.phase {
+            self.shared.phase = phase;
+            for (_, held) in &mut self.connections {
+                held.connection.on_phase(&self.shared);
+            }
+            self.next_check = Some(self.shared.now);
+        }
+    }
+}
+
+impl Held {
+    /// Has the kernel tell when what the connection waits for is there.
+    fn watch(&mut self, epoll: &Epoll, key: usize) -> io::Result<()> {
+        let wanted = self.connection.wants();
+        if wanted == self.registered {
+            return Ok(());
+        }
+        let Some(interest) = wanted else { return Ok(()) };
+        let flags = match interest {
+            Interest::Read => EpollFlags::EPOLLIN,
+            Interest::Write => EpollFlags::EPOLLOUT,
+        };
+        let mut event = EpollEvent::new(flags, key as u64);
+        match self.registered {
+            None => epoll.add(&self.connection.socket, event)?,
+            Some(_) => epoll.modify(&self.connection.socket, &mut event)?,
+        }
+        self.registered = wanted;
+        Ok(())
+    }
+}
+
+/// Rounded up: a wait that ends too early only has to be repeated.
+fn timeout(limit: Duration) -> EpollTimeout {
+    EpollTimeout::try_from(limit.as_nanos().div_ceil(1_000_000) as u64).unwrap_or(EpollTimeout::MAX)
+}

@@ -1,0 +1,263 @@
+use std::io::{self, Read};
+use std::ops::Range;
+
+use rserve_http::{Decoder, Event, Framing, Head, Limits, Refusal, RequestBody};
+
+use crate::collect::Collect;
+
+/// A request on its way in: the bytes, what they mean so far, and the body.
+///
+/// A connection has one only while it has bytes of a request; an idle one gives it back to the [`Pool`].
+///
+/// ```text
+/// bytes   head │ (body, taken out as it is decoded) │ not decoded yet │ room to read into
+///              head.end                             at                filled
+/// ```
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// All initialised, so that reading into it needs no `unsafe`.
+    bytes: Vec<u8>,
+    at: usize,
+    filled: usize,
+    decoder: Decoder,
+    head: Option<Range<usize>>,
+    body: Collect,
+}
+
+/// What [`Incoming::decode`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// More bytes are needed.
+    More,
+    /// More bytes are needed, and the client may be waiting for a `100 Continue` before it sends them.
+    MoreExpected,
+    /// The request is whole.
+    Whole,
+}
+
+/// Why a request will not become whole.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Refused(Refusal),
+    Spool(io::Error),
+}
+
+/// Enough for nearly every head; a larger one makes the buffer grow, and such a buffer is not pooled.
+const BUFFER: usize = 16 * 1024;
+
+impl Incoming {
+    fn new(limits: Limits) -> Self {
+        Self {
+            bytes: vec![0; BUFFER],
+            at: 0,
+            filled: 0,
+            decoder: Decoder::new(limits),
+            head: None,
+            body: Collect::default(),
+        }
+    }
+
+    /// Reads once.
+    pub(crate) fn read_from(&mut self, mut source: impl Read) -> io::Result<ReadOutcome> {
+        if self.filled == self.bytes.len() {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        let room = self.bytes.len() - self.filled;
+        loop {
+            match source.read(&mut self.bytes[self.filled..]) {
+                Ok(0) => return Ok(ReadOutcome::Eof),
+                Ok(read) => {
+                    self.filled += read;
+                    return Ok(ReadOutcome::Read { bytes: read, more: read == room });
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Nothing),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes in what has been read, as far as it goes.
+    pub(crate) fn decode(&mut self, spool_threshold: usize) -> Result<Progress, Failure> {
+        let mut head_is_new = false;
+        loop {
+            let (used, event) = self.decoder.decode(&self.bytes[self.at..self.filled]).map_err(Failure::Refused)?;
+            let start = self.at;
+            self.at += used;
+            match event {
+                Event::Head => {
+                    self.head = Some(start..self.at);
+                    head_is_new = true;
+                }
+                Event::Data(range) => {
+                    let expected = match self.decoder.head().framing() {
+                        Framing::Length(length) => Some(length),
+                        Framing::None | Framing::Chunked => None,
+                    };
+                    let data = &self.bytes[start + range.start..start + range.end];
+                    self.body.push(data, expected, spool_threshold).map_err(Failure::Spool)?;
+                }
+                Event::End => return Ok(Progress::Whole),
+                Event::NeedMore => {
+                    // A client whose body is already coming did not wait.
+                    let only_head = head_is_new && self.head.as_ref().is_some_and(|head| head.end == self.filled);
+                    let expected = only_head && self.decoder.head().expects_continue();
+                    self.compact();
+                    return Ok(if expected { Progress::MoreExpected } else { Progress::More });
+                }
+            }
+        }
+    }
+
+    /// Whether the head is there.
+    pub(crate) const fn has_head(&self) -> bool {
+        self.head.is_some()
+    }
+
+    /// Whether nothing of a request is there, and nothing was ever taken in since the last one.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.filled == 0 && self.at == 0 && self.decoder.is_idle()
+    }
+
+    /// The head of the request; only once it [`has_head`](Self::has_head).
+    pub(crate) fn head(&self) -> Head<'_> {
+        let range = self.head.clone().expect("invariant: asked for after the head has come");
+        self.decoder.head().view(&self.bytes[range])
+    }
+
+    /// The body of a whole request; it is empty afterwards.
+    pub(crate) fn take_body(&mut self) -> io::Result<RequestBody> {
+        self.body.take()
+    }
+
+    /// Whether bytes beyond the request are there.
+    pub(crate) const fn has_rest(&self) -> bool {
+        self.at < self.filled
+    }
+
+    /// Makes ready for the next request, keeping what came of it.
+    pub(crate) fn next_request(&mut self) {
+        self.decoder.next_request();
+        self.head = None;
+        self.compact();
+    }
+
+    /// Moves what is not decoded yet to the front, behind the head.
+    fn compact(&mut self) {
+        let front = self.head.as_ref().map_or(0, |head| head.end);
+        if self.at > front {
+            self.bytes.copy_within(self.at..self.filled, front);
+            self.filled -= self.at - front;
+            self.at = front;
+        }
+    }
+}
+
+/// What one read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ReadOutcome {
+    /// Bytes; `more` may be there at once.
+    Read {
+        bytes: usize,
+        more: bool,
+    },
+    Nothing,
+    Eof,
+}
+
+/// Keeps what idle connections do not need.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    limits: Limits,
+    #[expect(clippy::vec_box, reason = "the box goes to a connection as it is")]
+    free: Vec<Box<Incoming>>,
+}
+
+/// More than this many are not kept: 1 MiB.
+const POOLED: usize = 64;
+
+impl Pool {
+    pub(crate) const fn new(limits: Limits) -> Self {
+        Self { limits, free: Vec::new() }
+    }
+
+    pub(crate) fn take(&mut self) -> Box<Incoming> {
+        self.free.pop().unwrap_or_else(|| Box::new(Incoming::new(self.limits)))
+    }
+
+    /// Takes one back if it is as new.
+    pub(crate) fn give_back(&mut self, incoming: Box<Incoming>) {
+        if incoming.is_untouched() && incoming.bytes.len() == BUFFER && self.free.len() < POOLED {
+            self.free.push(incoming);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(incoming: &mut Incoming, mut bytes: &[u8]) -> Progress {
+        incoming.read_from(&mut bytes).unwrap();
+        incoming.decode(1 << 16).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_comes_byte_by_byte_is_whole_at_its_last_byte() {
+        let mut incoming = Incoming::new(Limits::default());
+        let bytes = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+        for (at, byte) in bytes.iter().enumerate() {
+            let expected = if at + 1 == bytes.len() { Progress::Whole } else { Progress::More };
+            assert_eq!(feed(&mut incoming, &[*byte]), expected);
+        }
+        assert_eq!(incoming.head().path(), "/a");
+        assert_eq!(incoming.take_body().unwrap().into_bytes().unwrap(), "abc");
+        incoming.next_request();
+        assert!(incoming.is_untouched());
+    }
+
+    #[test]
+    fn pipelined_requests_come_out_one_by_one() {
+        let mut incoming = Incoming::new(Limits::default());
+        let one = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+        let all = format!("{one}{}{}", one.replace('1', "2").replace("2.2", "1.1"), &one[..9]);
+        let mut seen = vec![];
+        let mut progress = feed(&mut incoming, all.as_bytes());
+        while progress == Progress::Whole {
+            seen.push(incoming.head().path().to_owned());
+            assert!(incoming.has_rest());
+            incoming.next_request();
+            progress = incoming.decode(1 << 16).unwrap();
+        }
+        assert_eq!((seen, progress), (vec!["/1".into(), "/2".to_owned()], Progress::More));
+        assert!(!incoming.is_untouched());
+    }
+
+    #[test]
+    fn a_continue_is_called_for_once_and_only_if_the_body_is_not_there() {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        let mut incoming = Incoming::new(Limits::default());
+        assert_eq!(feed(&mut incoming, head), Progress::MoreExpected);
+        assert_eq!(feed(&mut incoming, b"a"), Progress::More);
+        assert_eq!(feed(&mut incoming, b"b"), Progress::Whole);
+
+        let mut incoming = Incoming::new(Limits::default());
+        assert_eq!(feed(&mut incoming, &[head, &b"a"[..]].concat()), Progress::More);
+    }
+
+    #[test]
+    fn a_head_larger_than_the_buffer_makes_it_grow_and_is_not_pooled() {
+        let limits = Limits { field_size: 60_000, ..Limits::default() };
+        let mut pool = Pool::new(limits);
+        let mut incoming = pool.take();
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(50_000));
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            incoming.read_from(&mut rest).unwrap();
+        }
+        assert_eq!(incoming.decode(1 << 16).unwrap(), Progress::Whole);
+        incoming.next_request();
+        pool.give_back(incoming);
+        assert!(pool.free.is_empty());
+    }
+}

@@ -1,0 +1,193 @@
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+use nix::sys::socket::MsgFlags;
+use rserve_http::{Body, CHUNK_END, Outgoing, chunk_head, encode_chunk};
+use socket2::Socket;
+
+use crate::app_panic;
+
+/// A response on its way out. The body is pulled piece by piece as the client takes it.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    queue: VecDeque<Bytes>,
+    body: Body,
+    framing: Outgoing,
+    ended: bool,
+}
+
+/// How far it got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// All of it is with the kernel.
+    All,
+    /// The rest must wait until the socket is writable.
+    Part,
+}
+
+/// Why a response cannot be finished.
+#[derive(Debug)]
+pub(crate) enum Cut {
+    /// The connection is gone.
+    Client,
+    /// The body failed: why.
+    Body(String),
+}
+
+/// Up to here a copy into the head's buffer is cheaper than a second entry for the kernel to walk.
+const COPIED: usize = 4 * 1024;
+
+/// After this many writes the other connections have their turn.
+const WRITES_PER_TURN: usize = 16;
+
+impl Sending {
+    /// Sends a response whose head is in `head`, with the first piece of the body in the same write.
+    pub(crate) fn start(
+        socket: &Socket,
+        head: &mut Vec<u8>,
+        body: Body,
+        framing: Outgoing,
+    ) -> (Self, Result<Sent, Cut>) {
+        let mut sending = Self { queue: VecDeque::new(), body, framing, ended: framing == Outgoing::None };
+        let sent = sending.send_first(socket, head);
+        (sending, sent)
+    }
+
+    /// Goes on, when the socket is writable. The flag: whether the client has taken anything.
+    pub(crate) fn go_on(&mut self, socket: &Socket) -> (bool, Result<Sent, Cut>) {
+        let mut moved = false;
+        for _ in 0..WRITES_PER_TURN {
+            if self.queue.is_empty() {
+                match self.refill() {
+                    Ok(true) => {}
+                    Ok(false) => return (moved, Ok(Sent::All)),
+                    Err(cut) => return (moved, Err(cut)),
+                }
+            }
+            match self.send_queue(socket) {
+                Ok(0) => return (moved, Ok(Sent::Part)),
+                Ok(_) => moved = true,
+                Err(cut) => return (moved, Err(cut)),
+            }
+        }
+        (moved, Ok(Sent::Part))
+    }
+
+    fn send_first(&mut self, socket: &Socket, head: &mut Vec<u8>) -> Result<Sent, Cut> {
+        let mut data = Bytes::new();
+        if !self.ended
+            && let Some(piece) = self.pull()?
+        {
+            match self.framing {
+                Outgoing::Chunked if piece.len() <= COPIED => encode_chunk(&piece, head),
+                Outgoing::Chunked => {
+                    chunk_head(piece.len(), head);
+                    data = piece;
+                }
+                _ if piece.len() <= COPIED => head.extend_from_slice(&piece),
+                _ => data = piece,
+            }
+        }
+        let sent = if data.is_empty() {
+            send(socket, head)?
+        } else {
+            let end: &[u8] = if self.framing == Outgoing::Chunked { CHUNK_END } else { b"" };
+            let sent = send_gathered(socket, &[IoSlice::new(head), IoSlice::new(&data), IoSlice::new(end)])?;
+            self.queue.extend([data, Bytes::from_static(end)].into_iter().filter(|bytes| !bytes.is_empty()));
+            sent
+        };
+        if sent < head.len() {
+            self.queue.push_front(Bytes::copy_from_slice(&head[sent..]));
+        } else {
+            self.drop_sent(sent - head.len());
+        }
+        if self.queue.is_empty() { self.go_on(socket).1 } else { Ok(Sent::Part) }
+    }
+
+    /// Puts the next piece into the queue; false at the end of the response.
+    fn refill(&mut self) -> Result<bool, Cut> {
+        if self.ended {
+            return Ok(false);
+        }
+        let piece = self.pull()?;
+        match (self.framing, piece) {
+            (Outgoing::Chunked, Some(piece)) => {
+                let mut head = Vec::with_capacity(18);
+                chunk_head(piece.len(), &mut head);
+                self.queue.extend([head.into(), piece, Bytes::from_static(CHUNK_END)]);
+            }
+            (Outgoing::Chunked, None) => self.queue.push_back(Bytes::from_static(b"0\r\n\r\n")),
+            (_, Some(piece)) => self.queue.push_back(piece),
+            (_, None) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The next piece of the body, held against the length that was announced.
+    fn pull(&mut self) -> Result<Option<Bytes>, Cut> {
+        let piece = match app_panic::catch(|| self.body.next_chunk()) {
+            Ok(piece) => piece.transpose().map_err(|error| Cut::Body(error.to_string()))?,
+            Err(panic) => return Err(Cut::Body(format!("it panicked: {panic}"))),
+        };
+        let given = piece.as_ref().map_or(0, Bytes::len) as u64;
+        if let Outgoing::Length(left) = &mut self.framing {
+            match left.checked_sub(given) {
+                None => return Err(Cut::Body("the body is longer than its Content-Length".into())),
+                Some(missing @ 1..) if piece.is_none() => {
+                    return Err(Cut::Body(format!("the body is {missing} bytes shorter than its Content-Length")));
+                }
+                Some(rest) => *left = rest,
+            }
+        }
+        self.ended = piece.is_none();
+        Ok(piece)
+    }
+
+    /// Sends what is in the queue, once; the number of bytes that went, 0 if the socket takes none.
+    fn send_queue(&mut self, socket: &Socket) -> Result<usize, Cut> {
+        const SLICES: usize = 4;
+        let mut slices = [IoSlice::new(b""); SLICES];
+        for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(bytes);
+        }
+        let sent = send_gathered(socket, &slices[..self.queue.len().min(SLICES)])?;
+        self.drop_sent(sent);
+        Ok(sent)
+    }
+
+    fn drop_sent(&mut self, mut sent: usize) {
+        while let Some(front) = self.queue.front_mut() {
+            let taken = sent.min(front.len());
+            front.advance(taken);
+            sent -= taken;
+            if !front.is_empty() {
+                return;
+            }
+            self.queue.pop_front();
+        }
+    }
+}
+
+/// Sends once; the number of bytes that went, 0 if the socket takes none now.
+pub(crate) fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Cut> {
+    retry(|| socket.send_with_flags(bytes, NO_SIGNAL))
+}
+
+fn send_gathered(socket: &Socket, slices: &[IoSlice<'_>]) -> Result<usize, Cut> {
+    retry(|| socket.send_vectored_with_flags(slices, NO_SIGNAL))
+}
+
+/// A host that is not a Rust program may not have told the kernel to leave SIGPIPE out.
+const NO_SIGNAL: i32 = MsgFlags::MSG_NOSIGNAL.bits();
+
+fn retry(mut send: impl FnMut() -> io::Result<usize>) -> Result<usize, Cut> {
+    loop {
+        match send() {
+            Ok(sent) => return Ok(sent),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(_) => return Err(Cut::Client),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use rserve_http::{App, Head, Limits};
+
+/// What a worker serves, and how.
+///
+/// ```
+/// use rserve_event_loop::{HttpSettings, Site};
+/// use rserve_http::{App, RequestBody};
+///
+/// fn hello(_: http::Request<RequestBody>) -> http::Response<&'static str> {
+///     http::Response::new("hello\n")
+/// }
+///
+/// let site = Site { app: App::blocking(hello), http: HttpSettings::default() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The app.
+    pub app: App,
+    /// How connections are treated.
+    pub http: HttpSettings,
+}
+
+/// How connections are treated: bounds on what a client may send, hold, and take its time over.
+///
+/// ```
+/// use std::time::Duration;
+/// use rserve_event_loop::HttpSettings;
+///
+/// let http = HttpSettings { keep_alive: Some(Duration::from_secs(75)), ..HttpSettings::default() };
+/// assert_eq!(http.worker_connections, 1000);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Bounds on the size of a request.
+    pub limits: Limits,
+    /// How long a connection may lie idle between two requests. `None`, the default: it is closed after each response.
+    pub keep_alive: Option<Duration>,
+    /// How many connections a worker holds at once, those that are being closed included. 1000 by default.
+    pub worker_connections: usize,
+    /// From the first byte of a head to its last, and from the accept to the first byte. 30 seconds by default.
+    pub head_timeout: Duration,
+    /// The time in which another 4 KiB of a body (or the rest of it) must arrive. 30 seconds by default, so a client
+    /// is cut below 136 bytes a second.
+    pub body_timeout: Duration,
+    /// The time in which the client must take more of a response. 60 seconds by default: the kernel asks for more only
+    /// when a third of its buffer is free, which at 20 KiB a second can be half a minute.
+    pub write_timeout: Duration,
+    /// A request body larger than this many bytes goes to a temporary file (in `TMPDIR`, without a name) instead of
+    /// memory. 64 KiB by default.
+    pub spool_threshold: usize,
+    /// Paths whose requests are health checks: answered, but they do not hold the door open in a drain. Compared with
+    /// the path of the target as it was sent. Empty by default; Kubernetes', AWS's and Google's checkers are known by
+    /// their User-Agent.
+    pub health_paths: Vec<String>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            keep_alive: None,
+            worker_connections: 1000,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            spool_threshold: 64 * 1024,
+            health_paths: Vec::new(),
+        }
+    }
+}
+
+impl HttpSettings {
+    /// Whether a request comes from something that only wants to know whether we live.
+    pub(crate) fn is_health_check(&self, head: &Head<'_>) -> bool {
+        const AGENTS: [&[u8]; 3] = [b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/"];
+        self.health_paths.iter().any(|path| path == head.path())
+            || head.header("user-agent").is_some_and(|agent| AGENTS.iter().any(|known| agent.starts_with(known)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rserve_http::Decoder;
+
+    use super::*;
+
+    #[test]
+    fn health_checks_are_told_by_path_or_agent() {
+        let settings = HttpSettings { health_paths: vec!["/healthz".into()], ..HttpSettings::default() };
+        for (target, agent, health) in [
+            ("/healthz", "curl/8", true),
+            ("/healthz?full=1", "curl/8", true),
+            ("/healthz/more", "curl/8", false),
+            ("/", "kube-probe/1.31", true),
+            ("/", "ELB-HealthChecker/2.0", true),
+            ("/", "GoogleHC/1.0", true),
+            ("/", "Mozilla/5.0 (kube-probe/1.31)", false),
+        ] {
+            let bytes = format!("GET {target} HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n");
+            let mut decoder = Decoder::new(Limits::default());
+            decoder.decode(bytes.as_bytes()).unwrap();
+            let head = decoder.head().view(bytes.as_bytes());
+            assert_eq!(settings.is_health_check(&head), health, "{target} {agent}");
+        }
+    }
+}

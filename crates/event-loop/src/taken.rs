@@ -1,0 +1,42 @@
+use http::StatusCode;
+use rserve_http::{Body, ConnectInfo, Handler, Request, Response};
+
+use crate::app_panic;
+use crate::incoming::Incoming;
+
+/// A whole request that was taken out of an [`EventLoop`](crate::EventLoop). It can be sent to another thread, and
+/// must come back with its response: [`EventLoop::respond`](crate::EventLoop::respond).
+#[derive(Debug)]
+#[must_use = "the client waits until the request comes back with its response"]
+pub struct Taken {
+    pub(crate) key: usize,
+    pub(crate) incoming: Box<Incoming>,
+    pub(crate) connect: ConnectInfo,
+}
+
+impl Taken {
+    /// The first line of the request, for the log.
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        self.incoming.head().request_line()
+    }
+
+    /// Has the app answer it, on this thread. A panic is logged and answered with a 500.
+    ///
+    /// The body goes with the first call.
+    pub fn answer(&mut self, handler: &dyn Handler) -> Response {
+        let answered = match self.incoming.take_body() {
+            Ok(body) => {
+                let request = Request::new(self.incoming.head(), body, self.connect);
+                app_panic::catch(|| handler.handle(request)).map_err(|panic| format!("the app panicked: {panic}"))
+            }
+            Err(error) => Err(format!("the stored request body cannot be read: {error}")),
+        };
+        answered.unwrap_or_else(|error| {
+            tracing::error!(request = %String::from_utf8_lossy(self.line()), "{error}");
+            let mut response = Response::new(Body::from("internal server error\n"));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
+    }
+}

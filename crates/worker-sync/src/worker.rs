@@ -1,0 +1,67 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserve_arbiter::{BootError, Context, Drain, Worker, WorkerClass};
+use rserve_event_loop::{EventLoop, Site, quiet_app_panics};
+use rserve_http::{App, Handler};
+
+/// The class, for the registry.
+///
+/// ```
+/// assert_eq!(rserve_worker_sync::CLASS.name, "sync");
+/// ```
+pub const CLASS: WorkerClass<Site> =
+    WorkerClass { name: "sync", summary: "one request at a time in each process", build };
+
+/// After this long in one step the heart is to beat and the other connections are to be looked at, though requests
+/// wait.
+const STEP: Duration = Duration::from_millis(20);
+
+struct SyncWorker {
+    events: EventLoop,
+    app: Arc<dyn Handler>,
+}
+
+fn build(site: &Site, cx: &mut Context) -> Result<Box<dyn Worker>, BootError> {
+    let app = match &site.app {
+        App::Blocking(handler) => Arc::clone(handler),
+        other => {
+            let message = format!(
+                "the sync worker class runs blocking apps, and this is {other:?}; choose another class with --worker-class"
+            );
+            return Err(BootError::worker(message));
+        }
+    };
+    quiet_app_panics();
+    Ok(Box::new(SyncWorker { events: EventLoop::new(cx, site.http.clone())?, app }))
+}
+
+impl Worker for SyncWorker {
+    fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
+        self.events.poll(cx)?;
+        let began = self.events.now();
+        while self.events.now() - began < STEP
+            && let Some(mut request) = self.events.next_request(cx)
+        {
+            cx.begin_request(self.events.now(), request.line());
+            let response = request.answer(&*self.app);
+            let sent = self.events.respond(cx, request, response);
+            cx.end_request();
+            sent?;
+        }
+        Ok(())
+    }
+
+    fn drain_step(&mut self, cx: &mut Context) -> io::Result<Drain> {
+        self.serve_step(cx)?;
+        Ok(match self.events.len() {
+            0 => Drain::Done,
+            in_flight => Drain::Pending { in_flight },
+        })
+    }
+
+    fn handle_quit(&mut self, _: &mut Context) {
+        self.events.quit();
+    }
+}
