@@ -460,6 +460,10 @@ impl Driver {
     }
 
     fn halt(&mut self, now: Instant, exit: Exit) -> Exit {
+        // The end of the last worker is what brought us here: its books are still open.
+        while let Some((_, worker)) = self.dead.pop_first() {
+            self.bury(worker);
+        }
         for index in 0..self.listeners.len() {
             self.close(ListenerId(index as u16));
         }
