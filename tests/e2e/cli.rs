@@ -197,7 +197,7 @@ fn start_up_line_tells_what_runs_where() {
 
 #[test]
 fn text_log_is_one_line_per_message() {
-    let server = Server::builder("sync").args(["--log-format", "text"]).spawn();
+    let server = Server::builder("sync").text_log().spawn();
     let line = server.wait_for_line(Duration::from_secs(20), "readiness", |line| line.text.contains("listening"));
     assert!(!line.text.starts_with('{') && line.text.contains("INFO"), "{}", line.text);
 }

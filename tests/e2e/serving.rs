@@ -159,10 +159,10 @@ fn chunked_upload_reaches_the_app_decoded(class: &str) {
     let mut conn = Conn::open(&server.target()).unwrap();
     conn.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     conn.send("5;note=1\r\nfirst\r\n").unwrap();
-    conn.send("7\r\n, secon").unwrap();
+    conn.send("8\r\n, secon").unwrap();
     conn.send("d\r\n0\r\nX-Trailer: 1\r\n\r\n").unwrap();
     let echo = conn.response().unwrap().text();
-    assert!(echo.starts_with("POST /echo HTTP/1.1\n") && echo.ends_with("12 bytes of body\nfirst, second"), "{echo}");
+    assert!(echo.starts_with("POST /echo HTTP/1.1\n") && echo.ends_with("13 bytes of body\nfirst, second"), "{echo}");
     conn.send(request("/hello")).unwrap();
     assert_eq!(conn.response().unwrap().status, 200);
 }
@@ -218,7 +218,7 @@ fn slow_clients_hold_nobody_up(class: &str) {
     let mut head = Conn::open(&target).unwrap();
     head.send("GET /hello HTTP/1.1\r\nHo").unwrap();
     let mut body = Conn::open(&target).unwrap();
-    body.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+    body.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\nhalf").unwrap();
     let mut reader = Conn::open(&target).unwrap();
     reader.send(request("/bytes/30000000")).unwrap();
 
@@ -229,7 +229,7 @@ fn slow_clients_hold_nobody_up(class: &str) {
     head.send("st: localhost\r\n\r\n").unwrap();
     assert_eq!(head.response().unwrap().status, 200);
     body.send(" a body").unwrap();
-    assert!(body.response().unwrap().text().ends_with("half a"));
+    assert!(body.response().unwrap().text().ends_with("half a body"));
     assert_eq!(reader.response().unwrap().body.len(), 30_000_000);
 }
 

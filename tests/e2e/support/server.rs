@@ -52,7 +52,8 @@ impl Server {
     /// A server of this worker class, to be given more arguments and started.
     pub(crate) fn builder(class: &str) -> Builder {
         Builder {
-            args: vec!["-k".into(), class.into(), "--log-format".into(), "json".into()],
+            args: vec!["-k".into(), class.into()],
+            log_format: "json",
             env: Vec::new(),
             sockets: Vec::new(),
             addresses: Vec::new(),
@@ -162,6 +163,7 @@ impl Drop for Server {
 #[derive(Clone)]
 pub(crate) struct Builder {
     args: Vec<String>,
+    log_format: &'static str,
     env: Vec<(String, String)>,
     sockets: Vec<Socket>,
     addresses: Vec<(String, Target)>,
@@ -181,6 +183,12 @@ impl Builder {
     /// Drains on SIGTERM, shutting the door after `quiet` seconds without arrivals.
     pub(crate) fn drain(self, quiet: f32) -> Self {
         self.args(["--drain-on-term".into(), "--drain-quiet".into(), quiet.to_string()])
+    }
+
+    /// Logs for people; without this it logs for the test.
+    pub(crate) fn text_log(mut self) -> Self {
+        self.log_format = "text";
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -215,6 +223,7 @@ impl Builder {
 
     /// Starts it without waiting: for those that are to fail.
     pub(crate) fn spawn(mut self) -> Server {
+        self.args.extend(["--log-format".into(), self.log_format.into()]);
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("our own directory");
         if self.sockets.is_empty() && self.addresses.is_empty() {
