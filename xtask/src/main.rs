@@ -14,7 +14,7 @@ usage: cargo xtask COMMAND
 
   ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, rustdoc
   tidy    the checks over the sources alone
-  soak    the long forms of the end-to-end tests (hours)
+  soak    2000 stops under load (or SOAK=N of them), and the table of what became of them
   setup   install what the tests need, where that is possible
 ";
 
