@@ -179,6 +179,11 @@ impl Connection {
         if let State::Ready { incoming } = &self.state { Some(incoming.head()) } else { None }
     }
 
+    /// The first line of the request whose response is being sent.
+    pub(crate) fn line_in_writing(&self) -> &[u8] {
+        if let State::Writing(writing) = &self.state { writing.incoming.head().request_line() } else { b"" }
+    }
+
     /// Gives the whole request away, until [`respond`](Self::respond).
     pub(crate) fn take_request(&mut self) -> Option<Box<Incoming>> {
         match mem::replace(&mut self.state, State::Taken) {
@@ -468,3 +473,6 @@ fn line(incoming: &Incoming) -> String {
         String::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

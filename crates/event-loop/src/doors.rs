@@ -91,9 +91,9 @@ impl Doors {
         }
     }
 
-    /// When accepting may be tried again.
-    pub(crate) const fn deadline(&self) -> Option<Instant> {
-        self.again
+    /// When accepting may be tried again, if that is still to come.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.again.filter(|again| *again > now)
     }
 
     /// Accepts one connection, from the listeners in turn.
