@@ -30,6 +30,7 @@ each_class!(
     request_after_sigterm_on_an_open_connection_is_answered,
     second_sigterm_changes_nothing,
     second_sigterm_does_not_lengthen_the_deadline,
+    sigterm_during_the_start_leaves_nothing_behind,
     sigint_and_sigquit_end_at_once,
     sigint_ends_a_drain_at_once,
     ctrl_c_for_the_whole_group_ends_at_once,
@@ -212,6 +213,19 @@ fn second_sigterm_does_not_lengthen_the_deadline(class: &str) {
     thread::sleep(Duration::from_secs(1));
     server.signal(SIGTERM);
     assert_took(server.wait_exit(Duration::from_secs(6)).at - signalled, 1.9, 2.5);
+}
+
+fn sigterm_during_the_start_leaves_nothing_behind(class: &str) {
+    for milliseconds in 0..15 {
+        let mut server = Server::builder(class).workers(3).drain(0.1).spawn();
+        thread::sleep(Duration::from_millis(2 * milliseconds));
+        server.signal(SIGTERM);
+        let exit = server.wait_exit(Duration::from_secs(10));
+        // Before it has set itself up the signal has its usual effect.
+        assert!(exit.code() == Some(0) || exit.signal() == Some(SIGTERM), "{exit:?}");
+        server.log().wait_for_end(Duration::from_secs(3));
+        assert!(server.log().ended(), "a worker has outlived the arbiter");
+    }
 }
 
 fn sigint_and_sigquit_end_at_once(class: &str) {

@@ -24,6 +24,7 @@ each_class!(
     round_trip_of_300_ms,
     dual_stack_listener,
     requests_long_after_the_handshake,
+    without_the_drain_handshakes_are_lost,
     half_open_connection_does_not_hold_the_exit,
     handshake_completed_while_gated_is_served,
     handshake_completed_while_gated_waits_for_a_busy_worker,
@@ -181,6 +182,22 @@ fn straddle_once(tun: Tun, class: &str, it: Straddle) -> Tally {
     report.assert_nothing_cut();
     assert_eq!(report.gate(), it.gate.name());
     tally
+}
+
+/// The negative twin: the classic stop resets every handshake that is under way, so that the tests above can fail.
+fn without_the_drain_handshakes_are_lost(class: &'static str) {
+    in_own_network(move |tun| {
+        let (builder, port) = server(class, SERVER_V4, Gate::Filter);
+        let mut server = builder.workers(2).start();
+        let manners = Manners { rate: 500.0, round_trip: Duration::from_millis(100), pause: Duration::ZERO };
+        let crowd = Crowd::start(tun, SocketAddr::new(SERVER_V4, port), "/hello", manners);
+        thread::sleep(Duration::from_millis(700));
+        server.signal(SIGTERM);
+        server.wait_exit(Duration::from_secs(35));
+        let (_tun, tally) = crowd.stop();
+        println!("{tally}");
+        assert!(tally.lost() > 20, "{tally}");
+    });
 }
 
 fn half_open_connection_does_not_hold_the_exit(class: &'static str) {

@@ -24,6 +24,7 @@ each_class!(
     slow_clients_hold_nobody_up,
     malformed_requests_are_refused,
     limits_are_kept,
+    full_worker_leaves_newcomers_in_the_queue,
     all_workers_serve,
 );
 
@@ -266,6 +267,24 @@ fn limits_are_kept(class: &str) {
         conn.send(&bytes).unwrap();
         assert_eq!(conn.response().unwrap().status, status, "{bytes:?}");
     }
+}
+
+/// Its only worker may hold three connections; the fourth is served when one of them has gone.
+fn full_worker_leaves_newcomers_in_the_queue(class: &str) {
+    let server = Server::builder(class).args(KEEP_ALIVE).args(["--worker-connections", "3"]).start();
+    let mut held: Vec<_> = (0..3)
+        .map(|_| {
+            let mut conn = Conn::open(&server.target()).unwrap();
+            conn.send(request("/hello")).unwrap();
+            assert_eq!(conn.response().unwrap().status, 200);
+            conn
+        })
+        .collect();
+    let mut fourth = Conn::open(&server.target()).unwrap();
+    fourth.send(request("/hello")).unwrap();
+    assert!(!fourth.readable_within(Duration::from_millis(300)), "a fourth connection was served");
+    held.pop();
+    assert_eq!(fourth.response().unwrap().status, 200);
 }
 
 /// While one worker is busy, another takes the next request: in the end each has been seen.

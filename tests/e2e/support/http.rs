@@ -132,13 +132,12 @@ impl Conn {
 
     /// Whether the server closes in an orderly way, without another byte, within `bound`.
     pub(crate) fn closed_within(&mut self, bound: Duration) -> bool {
-        let timeout = Some(bound.max(Duration::from_millis(1)));
-        match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
-            Stream::Unix(stream) => stream.set_read_timeout(timeout),
-        }
-        .expect("the time limit is not zero");
-        self.unread.is_empty() && matches!(self.fill(), Ok(false))
+        self.unread.is_empty() && matches!(self.fill_within(bound), Ok(false))
+    }
+
+    /// Whether the server sends something within `bound`.
+    pub(crate) fn readable_within(&mut self, bound: Duration) -> bool {
+        !self.unread.is_empty() || matches!(self.fill_within(bound), Ok(true))
     }
 
     fn head(&mut self) -> io::Result<String> {
@@ -183,6 +182,20 @@ impl Conn {
 
     fn fill_more(&mut self) -> io::Result<()> {
         if self.fill()? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn fill_within(&mut self, bound: Duration) -> io::Result<bool> {
+        self.set_patience(bound)?;
+        let filled = self.fill();
+        self.set_patience(PATIENCE)?;
+        filled
+    }
+
+    fn set_patience(&self, bound: Duration) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(bound)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(bound)),
+        }
     }
 
     /// Reads what is there; `false` at the end.

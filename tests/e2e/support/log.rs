@@ -86,6 +86,11 @@ impl Log {
         self.wait_for(bound, |_| false);
     }
 
+    /// Whether every process that could write has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.state().readers == 0
+    }
+
     /// The lines as one text, to print when a test fails.
     pub(crate) fn text(&self) -> String {
         self.state().lines.iter().map(|line| format!("{}\n", line.text)).collect()

@@ -2,7 +2,10 @@
 
 use std::{
     env, fs, io,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -45,6 +48,10 @@ pub(crate) struct Exit {
 impl Exit {
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
+    }
+
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        self.status.signal().and_then(|number| Signal::try_from(number).ok())
     }
 }
 
