@@ -57,6 +57,14 @@ struct Held {
     lingering: bool,
 }
 
+/// What a wait has shown.
+struct Seen {
+    something: bool,
+    /// Nothing that happened has been left for the next wait.
+    all: bool,
+    wake: bool,
+}
+
 /// How many events are taken at once.
 const EVENTS: usize = 256;
 
@@ -95,26 +103,30 @@ impl EventLoop {
     /// One pass: waits for something to happen, reads and writes what can be, closes what is over its time, and accepts
     /// one connection if no request is ready.
     ///
-    /// Blocks up to [`Context::wait_limit`], and not at all while a request is ready.
+    /// Blocks up to [`Context::wait_limit`], and not at all while a request is ready. `false`: it was woken or has
+    /// waited in vain, so the worker's step is to return once the requests that are ready are served.
     ///
     /// # Errors
     ///
     /// What `epoll_wait(2)` and `epoll_ctl(2)` say.
-    pub fn poll(&mut self, cx: &mut Context) -> io::Result<()> {
+    pub fn poll(&mut self, cx: &mut Context) -> io::Result<bool> {
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
+        let mut go_on = true;
         if self.must_look(cx) {
             self.unwatched_accepts = 0;
-            let all_seen = self.wait(cx)?;
+            let seen = self.wait(cx)?;
             // An expired deadline counts only once all that had come by then has been read.
-            if all_seen {
+            if seen.all {
                 self.expire()?;
             }
+            go_on = seen.something && !seen.wake;
         }
         if self.ready.is_empty() && self.may_take_more(cx) {
             self.accept(cx)?;
         }
-        self.doors.let_go(cx, &self.epoll)
+        self.doors.let_go(cx, &self.epoll)?;
+        Ok(go_on)
     }
 
     /// Takes out the request that has waited longest.
@@ -181,8 +193,8 @@ impl EventLoop {
             && (self.window.has_room() || cx.workers() == 1)
     }
 
-    /// Waits and handles what happened; whether that was all.
-    fn wait(&mut self, cx: &Context) -> io::Result<bool> {
+    /// Waits and handles what happened.
+    fn wait(&mut self, cx: &Context) -> io::Result<Seen> {
         let limit = self.wait_limit(cx);
         if !limit.is_zero() {
             let willing = self.may_take_more(cx);
@@ -198,15 +210,16 @@ impl EventLoop {
         if count == 0 && !limit.is_zero() {
             self.doors.suspect_all();
         }
+        let mut seen = Seen { something: count > 0, all: count < self.events.len(), wake: false };
         for index in 0..count {
             let event = self.events[index];
             match event.data() {
-                WAKE => {}
+                WAKE => seen.wake = true,
                 door if door >= FIRST_DOOR => self.doors.set_hot((door - FIRST_DOOR) as usize),
                 key => self.on_event(cx, key as usize)?,
             }
         }
-        Ok(count < self.events.len())
+        Ok(seen)
     }
 
     fn wait_limit(&self, cx: &Context) -> Duration {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -42,8 +43,11 @@ pub(crate) enum Failure {
     Spool(io::Error),
 }
 
-/// Enough for nearly every head; a larger one makes the buffer grow, and such a buffer is not pooled.
-const BUFFER: usize = 16 * 1024;
+/// Enough for most heads. A larger one, or a body, makes the buffer grow; such a buffer is not pooled.
+const BUFFER: usize = 4 * 1024;
+
+/// Room to read a body in few calls.
+const BODY_BUFFER: usize = 64 * 1024;
 
 impl Incoming {
     fn new(limits: Limits) -> Self {
@@ -59,8 +63,8 @@ impl Incoming {
 
     /// Reads once.
     pub(crate) fn read_from(&mut self, mut source: impl Read) -> io::Result<ReadOutcome> {
-        if self.filled == self.bytes.len() {
-            self.bytes.resize(self.bytes.len() * 2, 0);
+        if let Some(size) = self.better_size() {
+            self.bytes.resize(size, 0);
         }
         let room = self.bytes.len() - self.filled;
         loop {
@@ -75,6 +79,17 @@ impl Incoming {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The size that the buffer should have for the next read, if it is larger than now.
+    fn better_size(&self) -> Option<usize> {
+        let wanted = match (&self.head, self.decoder.head().framing()) {
+            (None, _) if self.filled == self.bytes.len() => self.bytes.len() * 2,
+            (None, _) | (Some(_), Framing::None) => 0,
+            (Some(head), Framing::Length(length)) => head.end + length.min(BODY_BUFFER as u64) as usize,
+            (Some(head), Framing::Chunked) => head.end + BODY_BUFFER,
+        };
+        (wanted > self.bytes.len()).then_some(wanted)
     }
 
     /// Takes in what has been read, as far as it goes.
@@ -123,6 +138,11 @@ impl Incoming {
     pub(crate) fn head(&self) -> Head<'_> {
         let range = self.head.clone().expect("invariant: asked for after the head has come");
         self.decoder.head().view(&self.bytes[range])
+    }
+
+    /// The first line for the log, as far as it is known.
+    pub(crate) fn line(&self) -> Cow<'_, str> {
+        if self.has_head() { String::from_utf8_lossy(self.head().request_line()) } else { Cow::Borrowed("") }
     }
 
     /// The body of a whole request; it is empty afterwards.
@@ -174,7 +194,7 @@ pub(crate) struct Pool {
 }
 
 /// More than this many are not kept: 1 MiB.
-const POOLED: usize = 64;
+const POOLED: usize = 256;
 
 impl Pool {
     pub(crate) const fn new(limits: Limits) -> Self {

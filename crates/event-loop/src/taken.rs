@@ -33,7 +33,7 @@ impl Taken {
             Err(error) => Err(format!("the stored request body cannot be read: {error}")),
         };
         answered.unwrap_or_else(|error| {
-            tracing::error!(request = %String::from_utf8_lossy(self.line()), "{error}");
+            tracing::error!(request = %self.incoming.line(), "{error}");
             let mut response = Response::new(Body::from("internal server error\n"));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response

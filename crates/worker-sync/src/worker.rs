@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rserve_arbiter::{BootError, Context, Drain, Worker, WorkerClass};
-use rserve_event_loop::{EventLoop, Site, quiet_app_panics};
+use rserve_event_loop::{EventLoop, Site, Taken, quiet_app_panics};
 use rserve_http::{App, Handler};
 
 /// The class, for the registry.
@@ -14,8 +14,7 @@ use rserve_http::{App, Handler};
 pub const CLASS: WorkerClass<Site> =
     WorkerClass { name: "sync", summary: "one request at a time in each process", build };
 
-/// After this long in one step the heart is to beat and the other connections are to be looked at, though requests
-/// wait.
+/// After this long in one step the heart is to beat, though there is more to do.
 const STEP: Duration = Duration::from_millis(20);
 
 struct SyncWorker {
@@ -37,20 +36,32 @@ fn build(site: &Site, cx: &mut Context) -> Result<Box<dyn Worker>, BootError> {
     Ok(Box::new(SyncWorker { events: EventLoop::new(cx, site.http.clone())?, app }))
 }
 
+impl SyncWorker {
+    fn serve(&mut self, mut request: Taken, cx: &Context) -> io::Result<()> {
+        cx.begin_request(self.events.now(), request.line());
+        let response = request.answer(&*self.app);
+        // Sending may run the app too: it gives the body piece by piece.
+        let sent = self.events.respond(cx, request, response);
+        cx.end_request();
+        sent
+    }
+}
+
 impl Worker for SyncWorker {
     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
-        self.events.poll(cx)?;
-        let began = self.events.now();
-        while self.events.now() - began < STEP
-            && let Some(mut request) = self.events.next_request(cx)
-        {
-            cx.begin_request(self.events.now(), request.line());
-            let response = request.answer(&*self.app);
-            let sent = self.events.respond(cx, request, response);
-            cx.end_request();
-            sent?;
+        let until = self.events.now() + STEP;
+        loop {
+            let go_on = self.events.poll(cx)?;
+            while let Some(request) = self.events.next_request(cx) {
+                self.serve(request, cx)?;
+                if self.events.now() >= until {
+                    return Ok(());
+                }
+            }
+            if !go_on || self.events.now() >= until {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn drain_step(&mut self, cx: &mut Context) -> io::Result<Drain> {

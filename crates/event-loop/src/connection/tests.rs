@@ -1,9 +1,12 @@
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use bytes::Bytes;
-use rserve_http::{Body, Refusal};
+use rserve_http::{Body, Refusal, Response};
 
+use super::receive::BODY_PROGRESS;
 use super::*;
 use crate::settings::HttpSettings;
 use crate::shared::Phase;
