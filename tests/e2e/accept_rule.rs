@@ -11,7 +11,11 @@ use crate::support::{
     turn,
 };
 
-each_class!(newcomers_go_to_the_idle_worker, few_wait_behind_a_long_request_of_the_same_moment);
+each_class!(
+    newcomers_go_to_the_idle_worker,
+    few_wait_behind_a_long_request_of_the_same_moment,
+    silent_connections_hold_nobody_up,
+);
 
 /// Between a client's connect and its request, as over a network.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -43,44 +47,49 @@ fn newcomers_go_to_the_idle_worker(class: &str) {
 /// Two idle workers; twenty connections come at once, and the first to speak, any of them, asks for something long.
 /// Whoever had been taken by the same worker by then has to wait for it.
 fn few_wait_behind_a_long_request_of_the_same_moment(class: &str) {
-    const LONG: Duration = Duration::from_millis(1000);
-    const TRIES: usize = 8;
     let _turn = turn();
     let server = Server::builder(class).workers(2).start();
     server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
-    let target = server.target();
-    let mut behind = Vec::new();
-    for _ in 0..TRIES {
-        let mut conns: Vec<_> = (0..20).map(|_| Conn::open(&target).unwrap()).collect();
-        thread::sleep(PAUSE);
-        fastrand::shuffle(&mut conns);
-        let asked = Instant::now();
-        conns[0].send(request(&format!("/sleep/{}", LONG.as_millis()))).unwrap();
-        for conn in &mut conns[1..] {
-            conn.send(request("/hello")).unwrap();
-        }
-        let waits: Vec<_> = thread::scope(|scope| {
-            let clients: Vec<_> = conns
-                .iter_mut()
-                .skip(1)
-                .map(|conn| {
-                    scope.spawn(move || {
-                        assert_eq!(conn.response().unwrap().status, 200);
-                        asked.elapsed()
-                    })
-                })
-                .collect();
-            clients.into_iter().map(|client| client.join().unwrap()).collect()
-        });
-        conns[0].response().unwrap();
-        behind.push(waits.iter().filter(|wait| **wait > LONG / 2).count());
+    for (pause, most) in [(PAUSE, 3), (8 * PAUSE, 19)] {
+        let behind: Vec<_> = (0..4).map(|_| waiting_behind_a_long_request(&server.target(), pause)).collect();
+        println!("requests {pause:?} after the connects: of 19, waited behind the long request: {behind:?}");
+        assert!(behind.iter().all(|&number| number <= most), "{behind:?}");
     }
-    println!("waited behind the long request, of 19: {behind:?}");
-    assert!(behind.iter().all(|&number| number <= MOST_BEHIND), "{behind:?}");
 }
 
-/// How many connections that have not spoken yet a worker may hold while others could be idle.
-const MOST_BEHIND: usize = 3;
+fn waiting_behind_a_long_request(target: &Target, pause: Duration) -> usize {
+    const LONG: Duration = Duration::from_millis(800);
+    let mut conns: Vec<_> = (0..20).map(|_| Conn::open(target).unwrap()).collect();
+    thread::sleep(pause);
+    fastrand::shuffle(&mut conns);
+    let (first, others) = conns.split_first_mut().unwrap();
+    let asked = Instant::now();
+    first.send(request(&format!("/sleep/{}", LONG.as_millis()))).unwrap();
+    for conn in others.iter_mut() {
+        conn.send(request("/hello")).unwrap();
+    }
+    let behind = thread::scope(|scope| {
+        let late = |conn: &mut Conn| {
+            assert_eq!(conn.response().unwrap().status, 200);
+            asked.elapsed() > LONG / 2
+        };
+        let clients: Vec<_> = others.iter_mut().map(|conn| scope.spawn(move || late(conn))).collect();
+        clients.into_iter().filter_map(|client| client.join().unwrap().then_some(())).count()
+    });
+    first.response().unwrap();
+    behind
+}
+
+/// Connections that say nothing, as browsers open them in advance, shut the door to nobody.
+fn silent_connections_hold_nobody_up(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).workers(2).start();
+    server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    let silent: Vec<_> = (0..300).map(|_| Conn::open(&server.target()).unwrap()).collect();
+    let waited = ask_after_a_pause(&server.target(), "/hello");
+    println!("behind {} silent connections: {waited:?}", silent.len());
+    assert!(waited < Duration::from_secs(1), "waited {waited:?}");
+}
 
 fn ask_after_a_pause(target: &Target, path: &str) -> Duration {
     let mut conn = Conn::open(target).unwrap();
