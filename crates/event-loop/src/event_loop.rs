@@ -1,19 +1,23 @@
+mod held;
+mod wait;
+
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use rserve_arbiter::{Context, Ticket};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use rserve_arbiter::Context;
 use rserve_http::{ConnectInfo, Response};
 use slab::Slab;
 
 use crate::close_reason::CloseReason;
-use crate::connection::{Connection, Interest, Step};
+use crate::connection::{Connection, Step};
 use crate::doors::Doors;
 use crate::settings::HttpSettings;
 use crate::shared::{Phase, Shared};
 use crate::taken::Taken;
-use crate::window::{Place, Window};
+use crate::window::Window;
+use held::Held;
 
 /// Many connections on one thread: it accepts, reads, writes, and minds the time limits; whole requests come out, and
 /// responses go in.
@@ -28,7 +32,7 @@ use crate::window::{Place, Window};
 ///     events.poll(cx)?;
 ///     while let Some(mut request) = events.next_request(cx) {
 ///         let response = request.answer(app);
-///         events.respond(cx, request, response);
+///         events.respond(cx, request, response)?;
 ///     }
 ///     Ok(())
 /// }
@@ -47,22 +51,8 @@ pub struct EventLoop {
     next_check: Option<Instant>,
     /// Accepts since the last look at the other descriptors.
     unwatched_accepts: u8,
-}
-
-struct Held {
-    connection: Connection,
-    ticket: Ticket,
-    registered: Option<Interest>,
-    young: Option<Place>,
-    lingering: bool,
-}
-
-/// What a wait has shown.
-struct Seen {
-    something: bool,
-    /// Nothing that happened has been left for the next wait.
-    all: bool,
-    wake: bool,
+    /// Somebody waited in the last pass, but requests were ready.
+    passed_over: bool,
 }
 
 /// How many events are taken at once.
@@ -70,9 +60,6 @@ const EVENTS: usize = 256;
 
 /// How many connections may be accepted without a look at other descriptors, when no other could bring a request.
 const UNWATCHED_ACCEPTS: u8 = 16;
-
-/// Deadlines are looked through no more often than this.
-const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 const WAKE: u64 = u64::MAX;
 const FIRST_DOOR: u64 = 1 << 32;
@@ -97,6 +84,7 @@ impl EventLoop {
             events: vec![EpollEvent::empty(); EVENTS],
             next_check: None,
             unwatched_accepts: 0,
+            passed_over: false,
         })
     }
 
@@ -113,6 +101,10 @@ impl EventLoop {
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
         let mut go_on = true;
+        // Those requests are served. If the next wait brought new ones first, and so on, nobody would ever be let in.
+        if self.passed_over && self.ready.is_empty() && self.may_take_more(cx) {
+            self.accept(cx)?;
+        }
         if self.must_look(cx) {
             self.unwatched_accepts = 0;
             let seen = self.wait(cx)?;
@@ -122,6 +114,7 @@ impl EventLoop {
             }
             go_on = seen.something && !seen.wake;
         }
+        self.passed_over = !self.ready.is_empty() && self.doors.any_hot(self.shared.now);
         if self.ready.is_empty() && self.may_take_more(cx) {
             self.accept(cx)?;
         }
@@ -193,68 +186,6 @@ impl EventLoop {
             && (self.window.has_room() || cx.workers() == 1)
     }
 
-    /// Waits and handles what happened.
-    fn wait(&mut self, cx: &Context) -> io::Result<Seen> {
-        let limit = self.wait_limit(cx);
-        if !limit.is_zero() {
-            let willing = self.may_take_more(cx);
-            self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
-        }
-        let count = match self.epoll.wait(&mut self.events, timeout(limit)) {
-            Ok(count) => count,
-            Err(nix::Error::EINTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        self.shared.now = Instant::now();
-        self.window.tick(self.shared.now);
-        if count == 0 && !limit.is_zero() {
-            self.doors.suspect_all();
-        }
-        let mut seen = Seen { something: count > 0, all: count < self.events.len(), wake: false };
-        for index in 0..count {
-            let event = self.events[index];
-            match event.data() {
-                WAKE => seen.wake = true,
-                door if door >= FIRST_DOOR => self.doors.set_hot((door - FIRST_DOOR) as usize),
-                key => self.on_event(cx, key as usize)?,
-            }
-        }
-        Ok(seen)
-    }
-
-    fn wait_limit(&self, cx: &Context) -> Duration {
-        let accept_now = self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
-        // With nothing in hand and nobody to come, the harness wants to hear of it.
-        let done = self.connections.is_empty() && matches!(self.shared.phase, Phase::Leaving { .. });
-        if accept_now || done || !self.ready.is_empty() {
-            return Duration::ZERO;
-        }
-        let full = if cx.workers() > 1 { self.window.deadline() } else { None };
-        [self.next_check, full, self.doors.deadline(self.shared.now)]
-            .into_iter()
-            .flatten()
-            .map(|deadline| deadline.saturating_duration_since(self.shared.now))
-            .fold(cx.wait_limit(), Duration::min)
-    }
-
-    fn on_event(&mut self, cx: &Context, key: usize) -> io::Result<()> {
-        // Closed by an earlier event of the same wait.
-        let Some(held) = self.connections.get_mut(key) else { return Ok(()) };
-        // Errors and hang-ups come as either: the read or the write tells them.
-        let step = match held.connection.wants() {
-            Some(Interest::Read) => held.connection.on_readable(&mut self.shared),
-            Some(Interest::Write) => {
-                // Pulling more of the body runs the app.
-                cx.begin_request(self.shared.now, held.connection.line_in_writing());
-                let step = held.connection.on_writable(&mut self.shared);
-                cx.end_request();
-                step
-            }
-            None => return Ok(()),
-        };
-        self.apply(key, step)
-    }
-
     fn accept(&mut self, cx: &mut Context) -> io::Result<()> {
         let Some(accepted) = self.doors.accept(cx, self.shared.now) else { return Ok(()) };
         self.unwatched_accepts = self.unwatched_accepts.saturating_add(1);
@@ -313,28 +244,6 @@ impl EventLoop {
         held.ticket.finish(reason.outcome());
     }
 
-    fn expire(&mut self) -> io::Result<()> {
-        let now = self.shared.now;
-        if self.next_check.is_none_or(|next| now < next) {
-            return Ok(());
-        }
-        let due: Vec<usize> = self.due(now).collect();
-        for key in due {
-            let step = self.connections[key].connection.expire(&mut self.shared);
-            self.apply(key, step)?;
-        }
-        let earliest = self.connections.iter().filter_map(|(_, held)| held.connection.deadline()).min();
-        self.next_check = earliest.map(|earliest| earliest.max(now + CHECK_INTERVAL));
-        Ok(())
-    }
-
-    fn due(&self, now: Instant) -> impl Iterator<Item = usize> {
-        self.connections
-            .iter()
-            .filter(move |(_, held)| held.connection.deadline().is_some_and(|deadline| deadline <= now))
-            .map(|(key, _)| key)
-    }
-
     /// Takes note of where the worker stands, and of what that means for those who wait.
     fn follow_phase(&mut self, cx: &Context) {
         let since = match self.shared.phase {
@@ -356,31 +265,4 @@ impl EventLoop {
             self.next_check = Some(self.shared.now);
         }
     }
-}
-
-impl Held {
-    /// Has the kernel tell when what the connection waits for is there.
-    fn watch(&mut self, epoll: &Epoll, key: usize) -> io::Result<()> {
-        let wanted = self.connection.wants();
-        if wanted == self.registered {
-            return Ok(());
-        }
-        let Some(interest) = wanted else { return Ok(()) };
-        let flags = match interest {
-            Interest::Read => EpollFlags::EPOLLIN,
-            Interest::Write => EpollFlags::EPOLLOUT,
-        };
-        let mut event = EpollEvent::new(flags, key as u64);
-        match self.registered {
-            None => epoll.add(&self.connection.socket, event)?,
-            Some(_) => epoll.modify(&self.connection.socket, &mut event)?,
-        }
-        self.registered = wanted;
-        Ok(())
-    }
-}
-
-/// Rounded up: a wait that ends too early only has to be repeated.
-fn timeout(limit: Duration) -> EpollTimeout {
-    EpollTimeout::try_from(limit.as_nanos().div_ceil(1_000_000) as u64).unwrap_or(EpollTimeout::MAX)
 }

@@ -40,3 +40,35 @@ impl Taken {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rserve_http::{Limits, RequestBody};
+
+    use super::*;
+    use crate::incoming::Pool;
+
+    fn taken(text: &str) -> Taken {
+        let mut incoming = Pool::new(Limits::default()).take();
+        incoming.read_from(text.as_bytes()).unwrap();
+        incoming.decode(usize::MAX).unwrap();
+        Taken { key: 0, incoming, connect: ConnectInfo::default() }
+    }
+
+    #[test]
+    fn the_app_gets_head_and_body() {
+        let mut taken = taken("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        let echo = |request: http::Request<RequestBody>| http::Response::new(request.into_body().into_bytes().unwrap());
+        assert_eq!(taken.line(), b"POST /a HTTP/1.1");
+        assert_eq!(taken.answer(&echo).into_body().next_chunk().unwrap().unwrap(), "abc");
+    }
+
+    #[test]
+    fn a_panic_of_the_app_is_a_500() {
+        fn fails(_: http::Request<RequestBody>) -> http::Response<()> {
+            panic!("out of beans")
+        }
+        let response = taken("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").answer(&fails);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use rserve_http::encode_error;
 
+use super::receive::READS_PER_TURN;
 use super::{Connection, State, Step};
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
@@ -47,7 +48,7 @@ impl Connection {
 
     pub(super) fn discard(&mut self, reason: CloseReason, mut read: usize, shared: &mut Shared) -> Step {
         shared.scratch.resize(16 * 1024, 0);
-        for _ in 0..16 {
+        for _ in 0..READS_PER_TURN {
             match (&self.socket).read(&mut shared.scratch) {
                 Ok(0) => return Step::Close(reason),
                 Ok(bytes) => {

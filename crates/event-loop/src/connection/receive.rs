@@ -11,7 +11,7 @@ use crate::sending::send;
 use crate::shared::Shared;
 
 /// So that one fast client cannot keep the others waiting.
-const READS_PER_TURN: usize = 16;
+pub(super) const READS_PER_TURN: usize = 16;
 
 /// How much of a body must come in the time limit.
 pub(super) const BODY_PROGRESS: usize = 4 * 1024;

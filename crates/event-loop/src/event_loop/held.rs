@@ -1,0 +1,38 @@
+use std::io;
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use rserve_arbiter::Ticket;
+
+use crate::connection::{Connection, Interest};
+use crate::window::Place;
+
+/// A connection as the loop holds it.
+pub(super) struct Held {
+    pub(super) connection: Connection,
+    pub(super) ticket: Ticket,
+    pub(super) registered: Option<Interest>,
+    pub(super) young: Option<Place>,
+    pub(super) lingering: bool,
+}
+
+impl Held {
+    /// Has the kernel tell when what the connection waits for is there.
+    pub(super) fn watch(&mut self, epoll: &Epoll, key: usize) -> io::Result<()> {
+        let wanted = self.connection.wants();
+        if wanted == self.registered {
+            return Ok(());
+        }
+        let Some(interest) = wanted else { return Ok(()) };
+        let flags = match interest {
+            Interest::Read => EpollFlags::EPOLLIN,
+            Interest::Write => EpollFlags::EPOLLOUT,
+        };
+        let mut event = EpollEvent::new(flags, key as u64);
+        match self.registered {
+            None => epoll.add(&self.connection.socket, event)?,
+            Some(_) => epoll.modify(&self.connection.socket, &mut event)?,
+        }
+        self.registered = wanted;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::EpollTimeout;
+use rserve_arbiter::Context;
+
+use super::{EventLoop, FIRST_DOOR, WAKE};
+use crate::connection::Interest;
+use crate::shared::Phase;
+
+/// What a wait has shown.
+pub(super) struct Seen {
+    pub(super) something: bool,
+    /// Nothing that happened has been left for the next wait.
+    pub(super) all: bool,
+    pub(super) wake: bool,
+}
+
+/// Deadlines are looked through no more often than this.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waiting, and what comes of it: events and deadlines.
+impl EventLoop {
+    /// Waits and handles what happened.
+    pub(super) fn wait(&mut self, cx: &Context) -> io::Result<Seen> {
+        let limit = self.wait_limit(cx);
+        if !limit.is_zero() {
+            let willing = self.may_take_more(cx);
+            self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
+        }
+        let count = match self.epoll.wait(&mut self.events, timeout(limit)) {
+            Ok(count) => count,
+            Err(nix::Error::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        self.shared.now = Instant::now();
+        self.window.tick(self.shared.now);
+        if count == 0 && !limit.is_zero() {
+            self.doors.suspect_all();
+        }
+        let mut seen = Seen { something: count > 0, all: count < self.events.len(), wake: false };
+        for index in 0..count {
+            let event = self.events[index];
+            match event.data() {
+                WAKE => seen.wake = true,
+                door if door >= FIRST_DOOR => self.doors.set_hot((door - FIRST_DOOR) as usize),
+                key => self.on_event(cx, key as usize)?,
+            }
+        }
+        Ok(seen)
+    }
+
+    fn wait_limit(&self, cx: &Context) -> Duration {
+        let accept_now = self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
+        // With nothing in hand and nobody to come, the harness wants to hear of it.
+        let done = self.connections.is_empty() && matches!(self.shared.phase, Phase::Leaving { .. });
+        if accept_now || done || !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let full = if cx.workers() > 1 { self.window.deadline() } else { None };
+        [self.next_check, full, self.doors.deadline(self.shared.now)]
+            .into_iter()
+            .flatten()
+            .map(|deadline| deadline.saturating_duration_since(self.shared.now))
+            .fold(cx.wait_limit(), Duration::min)
+    }
+
+    fn on_event(&mut self, cx: &Context, key: usize) -> io::Result<()> {
+        // Closed by an earlier event of the same wait.
+        let Some(held) = self.connections.get_mut(key) else { return Ok(()) };
+        // Errors and hang-ups come as either: the read or the write tells them.
+        let step = match held.connection.wants() {
+            Some(Interest::Read) => held.connection.on_readable(&mut self.shared),
+            Some(Interest::Write) => {
+                // Pulling more of the body runs the app.
+                cx.begin_request(self.shared.now, held.connection.line_in_writing());
+                let step = held.connection.on_writable(&mut self.shared);
+                cx.end_request();
+                step
+            }
+            None => return Ok(()),
+        };
+        self.apply(key, step)
+    }
+
+    pub(super) fn expire(&mut self) -> io::Result<()> {
+        let now = self.shared.now;
+        if self.next_check.is_none_or(|next| now < next) {
+            return Ok(());
+        }
+        let due: Vec<usize> = self.due(now).collect();
+        for key in due {
+            let step = self.connections[key].connection.expire(&mut self.shared);
+            self.apply(key, step)?;
+        }
+        let earliest = self.connections.iter().filter_map(|(_, held)| held.connection.deadline()).min();
+        self.next_check = earliest.map(|earliest| earliest.max(now + CHECK_INTERVAL));
+        Ok(())
+    }
+
+    fn due(&self, now: Instant) -> impl Iterator<Item = usize> {
+        self.connections
+            .iter()
+            .filter(move |(_, held)| held.connection.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|(key, _)| key)
+    }
+}
+
+/// Rounded up: a wait that ends too early only has to be repeated.
+fn timeout(limit: Duration) -> EpollTimeout {
+    EpollTimeout::try_from(limit.as_nanos().div_ceil(1_000_000) as u64).unwrap_or(EpollTimeout::MAX)
+}
