@@ -9,6 +9,7 @@ mod bind;
 mod child;
 mod context;
 mod control;
+mod driver;
 mod error;
 mod exit;
 mod listener;

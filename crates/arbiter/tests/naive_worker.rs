@@ -12,6 +12,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rserve_arbiter::{Arbiter, Context, Drain, DrainSettings, Exit, Outcome, Settings, Worker};
 
+type Test = (&'static str, fn() -> Tested);
+type Tested = Result<(), Box<dyn Error>>;
+
 const ADDRESS: &str = "NAIVE_WORKER_ADDRESS";
 
 /// Echoes one connection a step, blocking, a little slowly, and knows nothing of drains.
@@ -38,9 +41,9 @@ impl Worker for Naive {
 
 fn main() -> ExitCode {
     if let Ok(address) = std::env::var(ADDRESS) {
-        return serve(&address).map_or(ExitCode::from(99), ExitCode::from);
+        return serve(&address).map_or_else(|_| ExitCode::FAILURE, ExitCode::from);
     }
-    let tests: [(&str, fn() -> Result<(), Box<dyn Error>>); 2] = [
+    let tests: [Test; 2] = [
         ("a queue of forty is served after the signal", a_queue_is_served_after_the_signal),
         ("the workers die with a killed arbiter", the_workers_die_with_their_arbiter),
     ];
@@ -69,7 +72,7 @@ fn serve(address: &str) -> Result<Exit, Box<dyn Error>> {
     }))
 }
 
-fn a_queue_is_served_after_the_signal() -> Result<(), Box<dyn Error>> {
+fn a_queue_is_served_after_the_signal() -> Tested {
     let (mut server, address, _) = start()?;
     let mut clients = (0..40).map(|_| connect(address)).collect::<io::Result<Vec<_>>>()?;
     for client in &mut clients {
@@ -85,7 +88,7 @@ fn a_queue_is_served_after_the_signal() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn the_workers_die_with_their_arbiter() -> Result<(), Box<dyn Error>> {
+fn the_workers_die_with_their_arbiter() -> Tested {
     let (mut server, address, _) = start()?;
     server.kill()?;
     server.wait()?;

@@ -75,10 +75,12 @@ impl Machine {
         match event {
             Event::Signal(sig) => self.on_signal(now, sig, actions),
             Event::Ready(slot) => self.on_ready(now, slot, actions),
+            // Nobody is judged by the beats of some while those of others have yet to be told; the Tick after them judges.
             Event::Beat(slot, at) => {
                 if let Some(tenant) = self.tenant_mut(slot) {
                     tenant.beat = tenant.beat.max(at);
                 }
+                return;
             }
             Event::LeaveRequested(slot) => self.on_leave_requested(slot, actions),
             Event::Exited(slot, death) => self.on_exited(now, slot, death, actions),

@@ -1,0 +1,121 @@
+//! Doing what the machine says.
+
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use tracing::{debug, error, warn};
+
+use super::Driver;
+use super::look::queue;
+use crate::ListenerId;
+use crate::control;
+use crate::machine::{Action, Kill, Notice};
+use crate::page::Counts;
+use crate::say::{Subject, say};
+
+impl Driver {
+    pub(super) fn act(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Spawn(_) | Action::Halt(_) => unreachable!("invariant: the loop takes these"),
+            Action::Order(slot, stage, deadline) => {
+                if let Some(worker) = self.workers.get(&slot) {
+                    worker.page.set_deadline(self.clock, deadline);
+                    worker.page.raise_stage(stage);
+                    control::wake(&worker.control);
+                }
+            }
+            Action::Kill(slot, how) => {
+                if let Some(worker) = self.workers.get(&slot) {
+                    let signal = match how {
+                        Kill::Abort => Signal::SIGABRT,
+                        Kill::Kill => Signal::SIGKILL,
+                    };
+                    if let Err(error) = kill(worker.pid, signal) {
+                        warn!(pid = worker.pid.as_raw(), "{signal}: {error}");
+                    }
+                }
+            }
+            Action::Listen => self.listen(),
+            Action::SetDoor(listener, phase) => {
+                for worker in self.workers.values() {
+                    worker.page.set_door(listener, phase);
+                    control::wake(&worker.control);
+                }
+            }
+            Action::Shut(listener) => {
+                if let Some(open) = &self.listeners[listener.index()] {
+                    match open.shut() {
+                        Ok(gate) => self.books.gate_used(listener, gate),
+                        Err(error) => warn!("{} cannot be gated: {error}; late handshakes may be lost", open.name()),
+                    }
+                }
+            }
+            Action::Lift(listener) => {
+                if let Some(open) = &self.listeners[listener.index()]
+                    && let Err(error) = open.lift()
+                {
+                    warn!("the gate of {} cannot be lifted: {error}", open.name());
+                }
+            }
+            Action::Close(listener) => self.close(listener),
+            Action::Say(notice) => {
+                if notice == Notice::Draining {
+                    self.begin_books(now);
+                }
+                self.say(&notice, now);
+                if matches!(notice, Notice::Deadline(_)) {
+                    self.name_what_is_cut(now);
+                }
+            }
+        }
+    }
+
+    fn listen(&self) {
+        for listener in self.listeners.iter().flatten() {
+            if let Err(error) = listener.listen(self.settings.backlog) {
+                error!("cannot listen on {}: {error}", listener.name());
+            }
+        }
+    }
+
+    /// Closes the last descriptor of a listener; whoever still waits in its queue is counted first.
+    pub(super) fn close(&mut self, listener: ListenerId) {
+        if let Some(open) = self.listeners[listener.index()].take() {
+            let shut_and_swept = open.tcp().is_none() && self.books.draining();
+            if self.books.draining() && !shut_and_swept {
+                self.books.left_in_queue(queue(&open, &mut self.diag));
+            }
+        }
+    }
+
+    fn begin_books(&mut self, now: Instant) {
+        let mut living = Counts::default();
+        for worker in self.workers.values_mut() {
+            worker.at_term = worker.page.counts();
+            living.add(&worker.at_term);
+        }
+        self.books.begin(now, &living);
+    }
+
+    fn say(&self, notice: &Notice, now: Instant) {
+        say(notice, now, self.clock, &self.settings, &self.names, |slot| {
+            let worker = self.dead.get(&slot).or_else(|| self.workers.get(&slot))?;
+            Some(Subject { pid: worker.pid, page: worker.page })
+        });
+    }
+
+    fn name_what_is_cut(&self, now: Instant) {
+        for worker in self.workers.values() {
+            if let Some((label, since)) = worker.page.hand().look(self.clock) {
+                let seconds = (now - since).as_secs_f64();
+                warn!(
+                    pid = worker.pid.as_raw(),
+                    request = label,
+                    "cut after {seconds:.1} s: \"{}\"",
+                    label.escape_debug()
+                );
+            }
+            debug!(pid = worker.pid.as_raw(), in_flight = worker.page.in_flight(), "worker is cut");
+        }
+    }
+}

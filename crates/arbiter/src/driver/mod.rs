@@ -1,0 +1,233 @@
+//! The driver: one thread, one poll. It tells the machine what happened, and does as it is told.
+
+mod act;
+mod look;
+mod spawn;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use tracing::{info, warn};
+
+use crate::child::Build;
+use crate::control::{self, Word};
+use crate::listener::Listener;
+use crate::machine::{Action, Death, Event, Machine, Rules, SlotId};
+use crate::page::{Clock, Counts, MAX_LISTENERS, Page};
+use crate::report::{Books, since};
+use crate::run::Arbiter;
+use crate::signals::Signals;
+use crate::sock_diag::SockDiag;
+use crate::{Error, Exit, ListenerId, Outcome, Settings};
+
+/// While draining, the listeners are looked at so often.
+const READ_EVERY: Duration = Duration::from_millis(10);
+/// Otherwise the workers' beats are looked at so often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Driver {
+    settings: Settings,
+    clock: Clock,
+    machine: Machine,
+    listeners: Vec<Option<Listener>>,
+    names: Vec<String>,
+    workers: BTreeMap<SlotId, Process>,
+    /// Those whose death the machine is just being told of: their pages still tell what they held.
+    dead: BTreeMap<SlotId, Process>,
+    spare_pages: Vec<&'static Page>,
+    signals: Option<Signals>,
+    diag: Option<SockDiag>,
+    books: Books,
+    next_reading: Instant,
+}
+
+struct Process {
+    pid: Pid,
+    page: &'static Page,
+    control: UnixStream,
+    ready: bool,
+    /// Its counts when the drain began.
+    at_term: Counts,
+}
+
+impl Driver {
+    pub(crate) fn new(arbiter: Arbiter) -> Result<Self, Error> {
+        let Arbiter { settings, listeners } = arbiter;
+        let started = now();
+        let rules = Rules {
+            workers: settings.workers,
+            timeout: settings.timeout,
+            graceful_timeout: settings.graceful_timeout,
+            drain: settings.drain,
+        };
+        let one_way = listeners.iter().flatten().map(|listener| listener.tcp().is_none());
+        Ok(Self {
+            machine: Machine::new(rules, one_way, started),
+            clock: Clock::new(started),
+            names: listeners.iter().flatten().map(Listener::name).collect(),
+            listeners,
+            workers: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            spare_pages: Vec::new(),
+            signals: Some(Signals::new().map_err(Error::system("handle signals"))?),
+            diag: None,
+            books: Books::default(),
+            next_reading: started,
+            settings,
+        })
+    }
+
+    pub(crate) fn run(&mut self, build: &mut Build<'_>) -> Exit {
+        let mut events = VecDeque::from([Event::Tick]);
+        loop {
+            let now = now();
+            while let Some(event) = events.pop_front() {
+                let gone = if let Event::Exited(slot, _) = &event { self.dead.get(slot).map(|_| *slot) } else { None };
+                let mut actions = Vec::new();
+                self.machine.on(now, event, &mut actions);
+                for action in actions {
+                    match action {
+                        Action::Halt(exit) => return self.halt(now, exit),
+                        Action::Spawn(slot) => events.extend(self.spawn(slot, build)),
+                        action => self.act(now, action),
+                    }
+                }
+                // Only now: the notice of its death has told what its page said.
+                if let Some(worker) = gone.and_then(|slot| self.dead.remove(&slot)) {
+                    self.bury(worker);
+                }
+            }
+            self.tell_workers_their_number();
+            self.wait(now);
+            self.collect(&mut events);
+        }
+    }
+
+    /// Sleeps until a signal, a word from a worker, or the next time something is due.
+    fn wait(&self, now: Instant) {
+        let mut until = now + LOOK_EVERY;
+        if let Some(due) = self.machine.next_deadline() {
+            until = until.min(due);
+        }
+        if self.machine.wants_readings().is_some() {
+            until = until.min(self.next_reading);
+        }
+        // Rounded up: a poll that ends a fraction of a millisecond early would only be repeated.
+        let limit = until.saturating_duration_since(now) + Duration::from_micros(999);
+        let signals = self.signals.as_ref().map(Signals::as_fd);
+        let mut fds: Vec<PollFd<'_>> = signals
+            .into_iter()
+            .chain(self.workers.values().map(|worker| worker.control.as_fd()))
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        if let Err(error) = poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
+            && error != nix::Error::EINTR
+        {
+            warn!("poll: {error}");
+        }
+    }
+
+    /// What has happened since the last turn.
+    fn collect(&mut self, events: &mut VecDeque<Event>) {
+        if let Some(signals) = &mut self.signals {
+            events.extend(signals.pending().into_iter().map(Event::Signal));
+        }
+        for (slot, worker) in &mut self.workers {
+            // Its end is told by wait(2), with the reason.
+            let words = control::listen(&worker.control).unwrap_or_default();
+            if !worker.ready && worker.page.ready() {
+                worker.ready = true;
+                events.push_back(Event::Ready(*slot));
+            }
+            if words.contains(&Word::Leave) {
+                events.push_back(Event::LeaveRequested(*slot));
+            }
+            events.push_back(Event::Beat(*slot, worker.page.last_beat(self.clock)));
+        }
+        self.reap(events);
+        if let Some(handshakes) = self.machine.wants_readings()
+            && now() >= self.next_reading
+        {
+            events.push_back(self.read(handshakes));
+            self.next_reading = now() + READ_EVERY;
+        }
+        events.push_back(Event::Tick);
+    }
+
+    fn reap(&mut self, events: &mut VecDeque<Event>) {
+        loop {
+            let (pid, death) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, Death::Code(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Death::Signal(signal as i32)),
+                Ok(WaitStatus::StillAlive) | Err(nix::Error::ECHILD) => return,
+                Ok(_) | Err(nix::Error::EINTR) => continue,
+                Err(error) => return warn!("wait: {error}"),
+            };
+            let slot = self.workers.iter().find(|(_, worker)| worker.pid == pid).map(|(slot, _)| *slot);
+            if let Some((slot, worker)) = slot.and_then(|slot| self.workers.remove_entry(&slot)) {
+                self.dead.insert(slot, worker);
+                events.push_back(Event::Exited(slot, death));
+            }
+        }
+    }
+
+    /// Closes the books of one that is gone.
+    fn bury(&mut self, worker: Process) {
+        let mut counts = worker.page.counts();
+        let cut = counts.abort_open();
+        if cut > 0 {
+            warn!(pid = worker.pid.as_raw(), cut, "worker {} died with {cut} connections in hand", worker.pid);
+        }
+        let arrivals = (0..MAX_LISTENERS).map(|index| worker.page.arrivals(ListenerId(index as u16)));
+        self.books.worker_gone(&counts, arrivals);
+        if self.books.draining() {
+            let own = since(&counts, &worker.at_term);
+            info!(
+                pid = worker.pid.as_raw(),
+                accepted = own.accepted,
+                open_at_term = worker.at_term.open(),
+                answered = own.outcome(Outcome::Answered),
+                aborted = own.outcome(Outcome::Aborted),
+                requests = own.requests,
+                "worker drained"
+            );
+        }
+        worker.page.reset();
+        self.spare_pages.push(worker.page);
+    }
+
+    /// Those of the living, and of the dead whose books are still open.
+    fn pages(&self) -> impl Iterator<Item = &'static Page> {
+        self.workers.values().chain(self.dead.values()).map(|worker| worker.page)
+    }
+
+    fn tell_workers_their_number(&self) {
+        let number = self.machine.workers();
+        for worker in self.workers.values().filter(|worker| worker.page.workers() != number) {
+            worker.page.set_workers(number);
+        }
+    }
+
+    fn halt(&mut self, now: Instant, exit: Exit) -> Exit {
+        // The end of the last worker is what brought us here: its books are still open.
+        while let Some((_, worker)) = self.dead.pop_first() {
+            self.bury(worker);
+        }
+        for index in 0..self.listeners.len() {
+            self.close(ListenerId(index as u16));
+        }
+        self.books.report(now, self.machine.door_logs());
+        info!("stopped");
+        exit
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver is where the machine gets its time")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,80 @@
+//! Starting a worker process, and what it does first.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tracing::{debug, error};
+
+use super::{Driver, Process, now};
+use crate::child::{self, Build};
+use crate::control;
+use crate::listener::Listener;
+use crate::machine::{Event, SlotId};
+use crate::page::{Counts, Page};
+use crate::sys::{self, Fork};
+use crate::{Context, Exit, ListenerId, WorkerSettings};
+
+impl Driver {
+    pub(super) fn spawn(&mut self, slot: SlotId, build: &mut Build<'_>) -> Option<Event> {
+        match self.try_spawn(slot, build) {
+            Ok(()) => None,
+            Err(error) => {
+                error!("cannot start a worker: {error}; trying again in a second");
+                Some(Event::SpawnFailed(slot))
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, slot: SlotId, build: &mut Build<'_>) -> io::Result<()> {
+        let page = self.spare_pages.pop().map_or_else(sys::map_page, Ok)?;
+        page.beat(self.clock, now());
+        for index in 0..self.listeners.len() {
+            let listener = ListenerId(index as u16);
+            page.set_door(listener, self.machine.door_phase(listener));
+        }
+        let (ours, theirs) = control::pair()?;
+        match sys::fork()? {
+            Fork::Parent(pid) => {
+                debug!(pid = pid.as_raw(), "worker started");
+                let worker = Process { pid, page, control: ours, ready: false, at_term: Counts::default() };
+                self.workers.insert(slot, worker);
+                Ok(())
+            }
+            Fork::Child(blocked) => {
+                drop(ours);
+                let code = catch_unwind(AssertUnwindSafe(|| self.live_as_child(page, theirs, blocked, build)));
+                // A panic that got so far must not unwind into the arbiter's code.
+                std::process::exit(i32::from(code.unwrap_or(Exit::Failed.code())));
+            }
+        }
+    }
+
+    /// In the child: lets go of everything that is the arbiter's, and serves.
+    fn live_as_child(
+        &mut self,
+        page: &'static Page,
+        control: UnixStream,
+        blocked: sys::SignalsBlocked,
+        build: &mut Build<'_>,
+    ) -> u8 {
+        // Before the signals are unblocked: the parent's handlers would wake the parent.
+        self.signals = None;
+        self.workers.clear();
+        self.dead.clear();
+        self.diag = None;
+        let ready =
+            control::say_leave_on_term(&control).and_then(|()| blocked.unblock()).and_then(|()| control.try_clone());
+        let control_for_context = match ready {
+            Ok(clone) => clone,
+            Err(failed) => {
+                error!("worker cannot set itself up: {failed}");
+                return Exit::WorkerBoot.code();
+            }
+        };
+        let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout };
+        let listeners = std::mem::take(&mut self.listeners).into_iter().map(|open| open.map(Listener::into_parts));
+        let mut cx = Context::new(page, self.clock, control_for_context, listeners, settings);
+        child::run(page, self.clock, &control, &mut cx, build)
+    }
+}
