@@ -134,6 +134,8 @@ impl Driver {
 
     /// What has happened since the last turn.
     fn collect(&mut self, events: &mut VecDeque<Event>) {
+        // The beats come first: every other event makes the machine look for a worker that is stuck.
+        events.extend(self.workers.iter().map(|(slot, worker)| Event::Beat(*slot, worker.page.last_beat(self.clock))));
         if let Some(signals) = &mut self.signals {
             events.extend(signals.pending().into_iter().map(Event::Signal));
         }
@@ -147,7 +149,6 @@ impl Driver {
             if words.contains(&Word::Leave) {
                 events.push_back(Event::LeaveRequested(*slot));
             }
-            events.push_back(Event::Beat(*slot, worker.page.last_beat(self.clock)));
         }
         self.reap(events);
         if let Some(handshakes) = self.machine.wants_readings()

@@ -296,6 +296,16 @@ fn a_stuck_worker_is_aborted_killed_and_replaced() {
     "#]]);
 }
 
+/// As after a pause of the arbiter: the beats that it knows are old, and it learns of the newer ones in turn.
+#[test]
+fn nobody_is_judged_before_all_beats_are_known() {
+    let mut script = Script::serving(2, None);
+    let beat = script.start + Duration::from_secs(39);
+    script.at(40_000, Event::Beat(SlotId(0), beat)).at(40_000, Event::Beat(SlotId(1), beat));
+    script.at(40_000, Event::Tick);
+    script.said(expect![""]);
+}
+
 #[test]
 fn one_that_is_asked_to_leave_goes_when_its_successor_is_ready() {
     let mut script = Script::serving(1, None);
