@@ -160,6 +160,8 @@ fn straddle_once(tun: Tun, class: &str, it: Straddle) -> Tally {
     let signalled = server.signal(SIGTERM);
     if it.ending == Ending::DoorCloses {
         server.wait_exit(Duration::from_secs(35));
+        // Until somebody has come too late.
+        thread::sleep(manners.round_trip + Duration::from_secs_f64(2.0 / it.rate));
     } else {
         thread::sleep(Duration::from_millis(300));
     }

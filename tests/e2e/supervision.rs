@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
 use crate::support::{
     Server, alive, each_class,
@@ -19,6 +19,7 @@ each_class!(
     workers_go_with_their_arbiter,
     stuck_worker_is_killed_named_and_replaced,
     slow_worker_within_its_time_is_left_alone,
+    arbiter_that_was_paused_does_not_blame_its_workers,
     ttin_and_ttou_change_the_number_of_workers,
     signals_of_later_use_are_harmless,
 );
@@ -121,6 +122,21 @@ fn slow_worker_within_its_time_is_left_alone(class: &str) {
         assert_eq!(get(&server.target(), "/sleep/1000").unwrap().status, 200);
     }
     assert_eq!(server.workers(), before);
+}
+
+/// After a pause it knows only old beats, and must look for newer ones before it judges anybody.
+fn arbiter_that_was_paused_does_not_blame_its_workers(class: &str) {
+    let server = Server::builder(class).workers(3).args(["--timeout", "1"]).start();
+    let before = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 3);
+    server.signal(SIGSTOP);
+    thread::sleep(Duration::from_millis(1600));
+    server.signal(SIGCONT);
+    // It has looked at them once it has said what it makes of this.
+    server.signal(SIGUSR1);
+    server.wait_for_line(Duration::from_secs(5), "SIGUSR1", |line| line.text.contains("SIGUSR1"));
+    assert_eq!(server.workers(), before);
+    let blamed = server.log().wait_for(Duration::from_millis(100), |line| line.text.contains("did not beat"));
+    assert!(blamed.is_none(), "{blamed:?}");
 }
 
 fn ttin_and_ttou_change_the_number_of_workers(class: &str) {
