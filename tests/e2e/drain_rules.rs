@@ -41,15 +41,16 @@ each_class!(
 const ENDLESS: &str = "/sleep/60000";
 
 fn planned_deadline_above_capacity(class: &str) {
-    planned_deadline(class, 1.2);
+    planned_deadline(class, 1.2, Duration::from_secs(3));
 }
 
 fn planned_deadline_far_above_capacity(class: &str) {
-    planned_deadline(class, 2.5);
+    planned_deadline(class, 2.5, Duration::from_millis(600));
 }
 
-/// Under a load that never ends, the door is shut early enough to serve all who came before the time runs out.
-fn planned_deadline(class: &str, factor: f64) {
+/// Under a load that never ends, the door is shut early enough to serve all who came before the time runs out, and not
+/// much earlier: nobody is refused in the first `open` of the drain.
+fn planned_deadline(class: &str, factor: f64, open: Duration) {
     const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(8);
     let mut server =
         Server::builder(class).workers(2).drain(1.0).args(["--graceful-timeout", "8", "--drain-open", "60"]).start();
@@ -61,6 +62,7 @@ fn planned_deadline(class: &str, factor: f64) {
     let took = exit.at - signalled;
     println!("{tally}; took {took:?}");
     tally.assert_none_lost(0);
+    tally.assert_none_refused_before(signalled + open);
     assert!(tally.refused() > 0, "the load went on after the end: {tally}");
     assert!(took < GRACEFUL_TIMEOUT, "took {took:?}, longer than the graceful timeout");
     assert_eq!(exit.code(), Some(0));

@@ -18,6 +18,7 @@ pub(crate) fn report(load: &str, stops: usize, tally: &Tally, failed: usize) {
             println!("\n| load | stops | served | refused | lost | failed |\n|---|---:|---:|---:|---:|---:|");
         });
         let (served, refused, lost) = (tally.served(), tally.refused(), tally.lost());
-        println!("| {load} | {stops} | {served} | {refused} | {lost} | {failed} |");
+        // Begins on a line of its own, whatever the test runner has written before.
+        println!("\n| {load} | {stops} | {served} | {refused} | {lost} | {failed} |");
     }
 }
