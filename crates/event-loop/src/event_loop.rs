@@ -51,8 +51,10 @@ pub struct EventLoop {
     next_check: Option<Instant>,
     /// Accepts since the last look at the other descriptors.
     unwatched_accepts: u8,
-    /// Somebody waited in the last pass, but requests were ready.
-    passed_over: bool,
+    /// How many requests were taken out.
+    taken: u64,
+    /// When that many were, it is the turn of somebody who waits at a door.
+    let_in_at: Option<u64>,
 }
 
 /// How many events are taken at once.
@@ -84,12 +86,13 @@ impl EventLoop {
             events: vec![EpollEvent::empty(); EVENTS],
             next_check: None,
             unwatched_accepts: 0,
-            passed_over: false,
+            taken: 0,
+            let_in_at: None,
         })
     }
 
     /// One pass: waits for something to happen, reads and writes what can be, closes what is over its time, and accepts
-    /// one connection if no request is ready.
+    /// one connection if no request is ready, or if all are served that were ready when somebody came.
     ///
     /// Blocks up to [`Context::wait_limit`], and not at all while a request is ready. `false`: it was woken or has
     /// waited in vain, so the worker's step is to return once the requests that are ready are served.
@@ -101,10 +104,6 @@ impl EventLoop {
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
         let mut go_on = true;
-        // Those requests are served. If the next wait brought new ones first, and so on, nobody would ever be let in.
-        if self.passed_over && self.ready.is_empty() && self.may_take_more(cx) {
-            self.accept(cx)?;
-        }
         if self.must_look(cx) {
             self.unwatched_accepts = 0;
             let seen = self.wait(cx)?;
@@ -114,8 +113,7 @@ impl EventLoop {
             }
             go_on = seen.something && !seen.wake;
         }
-        self.passed_over = !self.ready.is_empty() && self.doors.any_hot(self.shared.now);
-        if self.ready.is_empty() && self.may_take_more(cx) {
+        if self.may_take_more(cx) && self.is_turn_of_a_newcomer() {
             self.accept(cx)?;
         }
         self.doors.let_go(cx, &self.epoll)?;
@@ -125,6 +123,7 @@ impl EventLoop {
     /// Takes out the request that has waited longest.
     pub fn next_request(&mut self, cx: &Context) -> Option<Taken> {
         let key = self.ready.pop_front()?;
+        self.taken += 1;
         let connection = &mut self.connections[key].connection;
         let incoming = connection.take_request().expect("invariant: a connection is queued when its request is whole");
         let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.draining() };
@@ -181,6 +180,27 @@ impl EventLoop {
             || !self.may_take_more(cx)
     }
 
+    /// Whether all requests are served that were there before somebody came to a door.
+    ///
+    /// While a request is ready the newcomer is left to a sibling. But if in all the time that those before it took no
+    /// sibling had a hand free, it has waited as long as they, and may not be put off by others for ever.
+    fn is_turn_of_a_newcomer(&mut self) -> bool {
+        if self.ready.is_empty() {
+            self.let_in_at = None;
+            return true;
+        }
+        if !self.doors.any_hot(self.shared.now) {
+            self.let_in_at = None;
+            return false;
+        }
+        let turn = *self.let_in_at.get_or_insert(self.taken + self.ready.len() as u64);
+        let is_turn = self.taken >= turn;
+        if is_turn {
+            self.let_in_at = None;
+        }
+        is_turn
+    }
+
     fn may_take_more(&self, cx: &Context) -> bool {
         self.connections.len() < self.shared.settings.worker_connections
             && (self.window.has_room() || cx.workers() == 1)
@@ -207,7 +227,7 @@ impl EventLoop {
         if !held.connection.is_silent()
             && let Some(place) = held.young.take()
         {
-            self.window.leave(place);
+            self.window.leave(place, self.shared.now);
         }
         match step {
             Step::Request => {
@@ -237,7 +257,7 @@ impl EventLoop {
     fn close(&mut self, key: usize, reason: CloseReason) {
         let held = self.connections.remove(key);
         if let Some(place) = held.young {
-            self.window.leave(place);
+            self.window.leave(place, self.shared.now);
         }
         self.lingering -= usize::from(held.lingering);
         tracing::debug!(peer = ?held.connection.peer, %reason, "closed");

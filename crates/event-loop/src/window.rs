@@ -44,17 +44,16 @@ impl Window {
     /// Counts a connection that has brought nothing yet.
     pub(crate) fn enter(&mut self, now: Instant) -> Place {
         self.young += 1;
-        if !self.has_room() && self.full_since.is_none() {
-            self.full_since = Some(now);
-        }
+        self.note_whether_full(now);
         Place(self.generation)
     }
 
     /// It has spoken, or is gone.
-    pub(crate) fn leave(&mut self, place: Place) {
+    pub(crate) fn leave(&mut self, place: Place, now: Instant) {
         if place.0 == self.generation {
             self.young -= 1;
             self.full_since = None;
+            self.note_whether_full(now);
         }
     }
 
@@ -67,11 +66,18 @@ impl Window {
     pub(crate) fn tick(&mut self, now: Instant) {
         if self.grown.is_some_and(|grown| now >= grown + MEMORY) {
             (self.size, self.grown) = (1, None);
+            self.note_whether_full(now);
         }
         if self.full_since.is_some_and(|since| now >= since + PATIENCE) {
             self.size = (self.size * 2).min(self.largest);
             self.generation = self.generation.wrapping_add(1);
             (self.young, self.full_since, self.grown) = (0, None, Some(now));
+        }
+    }
+
+    fn note_whether_full(&mut self, now: Instant) {
+        if !self.has_room() && self.full_since.is_none() {
+            self.full_since = Some(now);
         }
     }
 }
@@ -89,7 +95,7 @@ mod tests {
         assert!(!window.has_room());
         window.tick(now + 29 * MS);
         assert!(!window.has_room());
-        window.leave(place);
+        window.leave(place, now);
         assert!(window.has_room());
         assert_eq!(window.deadline(), None);
     }
@@ -121,8 +127,23 @@ mod tests {
         window.tick(now + PATIENCE);
         let _ = (window.enter(now), window.enter(now));
         assert!(!window.has_room());
-        window.leave(old);
+        window.leave(old, now);
         assert!(!window.has_room());
+    }
+
+    #[test]
+    fn those_who_stay_silent_do_not_shut_the_door_when_the_window_shrinks() {
+        let (mut window, now) = (Window::new(1000), Instant::now());
+        let _ = window.enter(now);
+        window.tick(now + PATIENCE);
+        let _ = window.enter(now + PATIENCE);
+        assert!(window.has_room());
+        let shrunk = now + PATIENCE + MEMORY;
+        window.tick(shrunk);
+        assert!(!window.has_room());
+        assert_eq!(window.deadline(), Some(shrunk + PATIENCE));
+        window.tick(shrunk + PATIENCE);
+        assert!(window.has_room());
     }
 
     #[test]

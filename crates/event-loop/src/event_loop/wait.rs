@@ -24,8 +24,9 @@ impl EventLoop {
     /// Waits and handles what happened.
     pub(super) fn wait(&mut self, cx: &Context) -> io::Result<Seen> {
         let limit = self.wait_limit(cx);
-        if !limit.is_zero() {
-            let willing = self.may_take_more(cx);
+        let willing = self.may_take_more(cx);
+        // Whoever does not sleep takes no sibling's wake-up, so a door may stay in the set for now.
+        if willing || !limit.is_zero() {
             self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
         }
         let count = match self.epoll.wait(&mut self.events, timeout(limit)) {
