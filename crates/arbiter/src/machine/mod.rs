@@ -144,7 +144,6 @@ impl Machine {
         let deadline = now + self.rules.graceful_timeout;
         match (self.mode, self.rules.drain) {
             (Mode::Serving, Some(drain)) => {
-                actions.push(Action::Say(Notice::Draining));
                 self.mode = Mode::Draining { term: now, deadline, served_at_term: None, drain };
                 for tenant in self.slots.iter_mut().filter_map(Slot::tenant_mut) {
                     if tenant.life == Life::Retiring {
@@ -157,16 +156,18 @@ impl Machine {
                 }
                 let staying: Vec<SlotId> = self.tenants().filter(|(_, t)| t.stays()).map(|(slot, _)| slot).collect();
                 actions.extend(staying.into_iter().map(|slot| Action::Order(slot, Stage::Drain, deadline)));
+                // Last: whoever reads the line can count on it that the workers know.
+                actions.push(Action::Say(Notice::Draining));
             }
             // Before it listens there is nobody to drain.
             (_, _) => {
-                actions.push(Action::Say(Notice::Leaving));
                 self.mode = Mode::Leaving;
                 self.close_doors(now, actions);
                 let all: Vec<SlotId> = self.tenants().map(|(slot, _)| slot).collect();
                 for slot in all {
                     self.tell_to_leave(slot, deadline, actions);
                 }
+                actions.push(Action::Say(Notice::Leaving));
             }
         }
     }

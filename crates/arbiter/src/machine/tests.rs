@@ -96,9 +96,9 @@ fn a_quiet_drain_gates_sweeps_and_closes() {
     script.reading(1170, Reading { holders: 0, ..empty() }).at(1180, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
         100 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 30.1s)
+            Say(Draining)
         1100 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
             SetDoor(ListenerId(0), Gated)
             Shut(ListenerId(0))
@@ -124,9 +124,9 @@ fn somebody_who_knocks_is_let_in_and_then_held_off_once_more() {
     script.reading(3120, Reading { drops: 1, arrivals: 1, ..empty() });
     script.said(expect![[r#"
         0 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 30s)
+            Say(Draining)
         1000 ms: served 0, Reading { queue: 0, handshakes: 0, drops: 0, arrivals: 0, holders: 1 }
             SetDoor(ListenerId(0), Gated)
             Shut(ListenerId(0))
@@ -156,9 +156,9 @@ fn under_unbroken_load_the_gate_shuts_for_good_when_the_queue_needs_what_is_left
     }
     script.said(expect![[r#"
         0 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 30s)
+            Say(Draining)
         8000 ms: served 320, Reading { queue: 540, handshakes: 0, drops: 40, arrivals: 320, holders: 1 }
             SetDoor(ListenerId(0), Gated)
             Shut(ListenerId(0))
@@ -176,9 +176,9 @@ fn a_half_open_handshake_holds_the_gate_for_three_seconds_and_no_longer() {
     }
     script.said(expect![[r#"
         0 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 30s)
+            Say(Draining)
         1000 ms: served 0, Reading { queue: 0, handshakes: 1, drops: 0, arrivals: 0, holders: 1 }
             SetDoor(ListenerId(0), Gated)
             Shut(ListenerId(0))
@@ -197,9 +197,9 @@ fn a_worker_that_dies_while_draining_is_replaced_until_the_door_is_swept() {
     script.at(6330, Event::Exited(SlotId(0), Death::Signal(9))).reading(6340, Reading { holders: 0, ..empty() });
     script.said(expect![[r#"
         5000 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 35s)
+            Say(Draining)
         5100 ms: Exited(SlotId(0), Signal(9))
             Say(Died(SlotId(0), Signal(9)))
             Spawn(SlotId(0))
@@ -229,10 +229,10 @@ fn the_deadline_cuts_and_then_kills() {
     script.at(30_200, Event::Tick).at(30_201, Event::Exited(SlotId(1), Death::Signal(9)));
     script.said(expect![[r#"
         0 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 30s)
             Order(SlotId(1), Drain, 30s)
+            Say(Draining)
         1 ms: Signal(Term)
             Say(Ignored(Term))
         30000 ms: Tick
@@ -254,10 +254,10 @@ fn without_draining_the_door_closes_at_once() {
     script.at(0, Event::Signal(Sig::Term)).at(50, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
         0 ms: Signal(Term)
-            Say(Leaving)
             SetDoor(ListenerId(0), Closed)
             Close(ListenerId(0))
             Order(SlotId(0), Leave, 30s)
+            Say(Leaving)
         50 ms: Exited(SlotId(0), Code(0))
             Halt(Ok)
     "#]]);
@@ -344,9 +344,9 @@ fn an_interrupt_ends_even_a_drain_at_once() {
     script.at(110, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
         0 ms: Signal(Term)
-            Say(Draining)
             SetDoor(ListenerId(0), Draining)
             Order(SlotId(0), Drain, 30s)
+            Say(Draining)
         100 ms: Signal(Int)
             Say(Quitting)
             SetDoor(ListenerId(0), Closed)
