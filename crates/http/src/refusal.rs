@@ -47,7 +47,7 @@ pub enum Refusal {
     /// The version is not HTTP/1.0 or HTTP/1.1.
     #[error("the protocol version is not supported, HTTP/1.0 and HTTP/1.1 are")]
     Version,
-    /// The target is in none of the forms of RFC 9112 section 3.2, or has a fragment.
+    /// The target is in none of the forms of RFC 9112 section 3.2, has a fragment, or is not ASCII.
     #[error("the request target is malformed")]
     Target,
     /// CONNECT asks for a tunnel: this is an origin server (RFC 9110 section 9.3.6).

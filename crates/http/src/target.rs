@@ -25,8 +25,9 @@ pub(crate) fn parse<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Ref
             Err(Refusal::Target)
         };
     }
-    // A fragment is never sent; two readers of one that is would disagree on the path.
-    if memchr(b'#', target.as_bytes()).is_some() {
+    // A fragment is never sent; two readers of one that is would disagree on the path, as they would on its encoding if
+    // it were not ASCII.
+    if !target.is_ascii() || memchr(b'#', target.as_bytes()).is_some() {
         return Err(Refusal::Target);
     }
     let (authority, path_start) = match target.as_bytes() {

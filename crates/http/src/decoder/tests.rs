@@ -127,6 +127,7 @@ fn heads_are_refused() {
         (b"PRI * HTTP/2.0\r\n\r\n", Version),
         (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", Target),
         (b"GET /#b HTTP/1.1\r\nHost: a\r\n\r\n", Target),
+        ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n".as_bytes(), Target),
         (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", Target),
         (b"GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", Target),
         (b"GET http:///b HTTP/1.1\r\nHost: a\r\n\r\n", Target),
