@@ -136,8 +136,18 @@ fn straddle(class: &'static str, it: Straddle) {
         // Nothing comes when there can be no network of our own.
         all.0.extend(tallies.into_iter().flat_map(|tally| tally.0));
     }
-    let Straddle { round_trip, rate, gate, .. } = it;
-    soak::report(&format!("round trip {round_trip} ms, {rate}/s, {} gate", gate.name()), stops, &all, 0);
+    let Straddle { round_trip, rate, gate, ending, ip, .. } = it;
+    let family = match (it.dual, ip) {
+        (true, _) => "dual-stack",
+        (false, IpAddr::V4(_)) => "IPv4",
+        (false, IpAddr::V6(_)) => "IPv6",
+    };
+    let ending = match ending {
+        Ending::LoadEnds => "the load ends",
+        Ending::DoorCloses => "the door closes",
+    };
+    let load = format!("{family}, round trip {round_trip} ms, {rate}/s, {} gate, {ending}", gate.name());
+    soak::report(&load, stops, &all, 0);
 }
 
 /// Nobody is lost, and nobody refused while the door is to be open.
