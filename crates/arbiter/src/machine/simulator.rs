@@ -71,7 +71,7 @@ fn whatever_happens_the_rules_hold() {
         world.signal(Sig::Term);
         let limit = world.now + Duration::from_secs(60);
         while world.halted.is_none() {
-            world.pass(5 * MS);
+            world.pass(20 * MS);
             assert!(world.now < limit, "the stop never ends: {:?}", world.machine.mode);
         }
         Ok(())
