@@ -82,6 +82,7 @@ fn framing_and_persistence() {
         (204, &[length("0")], Some(7), GET, "", Outgoing::None, true),
         (204, &[length("0")], Some(0), HEAD, "", Outgoing::None, true),
         (304, &[], Some(0), GET, "", Outgoing::None, true),
+        (304, &[], Some(7), GET, "", Outgoing::None, true),
         (304, &[length("7")], Some(0), GET, "Content-Length: 7\r\n", Outgoing::None, true),
         (304, &[], None, OLD, "Connection: keep-alive\r\n", Outgoing::None, true),
         // The server's own fields are dropped, the app's Date and Server kept.
@@ -136,6 +137,18 @@ fn responses_that_cannot_be_sent() {
     ] {
         assert_eq!(encode(status, fields, Some(7), GET), Err(expected), "{status} {fields:?}");
     }
+}
+
+/// The fence against response splitting is in the type of a field: there is no way past it without `unsafe`.
+#[test]
+fn a_line_end_cannot_be_built_into_a_field() {
+    for value in ["a\r\nb: c", "a\nb: c", "a\rb", "\r\n", "a\0"] {
+        assert!(http::HeaderValue::from_str(value).is_err(), "{value:?}");
+        assert!(http::HeaderValue::from_bytes(value.as_bytes()).is_err(), "{value:?}");
+        assert!(http::HeaderName::from_bytes(value.as_bytes()).is_err(), "{value:?}");
+        assert!(http::Response::builder().header("x", value).body(()).is_err(), "{value:?}");
+    }
+    assert!(http::HeaderName::from_bytes(b"a: b").is_err());
 }
 
 #[test]
