@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use crate::{
-    setup,
+    icount, setup,
     step::{cargo, step},
     tidy,
 };
@@ -22,6 +22,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     step("rustdoc", || {
         cargo(root, &["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
     })?;
+    step("icount", || icount::run(root, true))?;
     println!("==> ci: all steps passed in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }

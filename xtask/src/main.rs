@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod icount;
 mod setup;
 mod soak;
 mod step;
@@ -12,15 +13,17 @@ use std::{env, path::PathBuf, process::ExitCode};
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, rustdoc
+  ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, rustdoc, icount --check
   tidy    the checks over the sources alone
+  icount  count the codec's instructions per request into benches/icount.txt, or --check them against it
   soak    2000 stops under load (or SOAK=N of them), and the table of what became of them
   setup   install what the tests need, where that is possible
 ";
 
 fn main() -> ExitCode {
-    let mut args = env::args().skip(1);
+    let mut args = env::args().skip(1).peekable();
     let command = args.next();
+    let check = command.as_deref() == Some("icount") && args.next_if_eq("--check").is_some();
     if let Some(extra) = args.next() {
         eprintln!("error: unexpected argument '{extra}'\n{HELP}");
         return ExitCode::from(2);
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
+        Some("icount") => icount::run(&root, check),
         Some("soak") => soak::run(&root),
         Some("setup") => setup::run(),
         Some("help" | "-h" | "--help") => {

@@ -18,6 +18,7 @@ struct Need {
 const NEEDS: &[Need] = &[
     Need { program: "curl", package: "curl", purpose: "the tests that drive the server as a person would" },
     Need { program: "ip", package: "iproute2", purpose: "the handshake tests over a TUN device" },
+    Need { program: "valgrind", package: "valgrind", purpose: "the instruction counts of the codec" },
 ];
 
 /// Installs what is missing when that is possible (root, apt), and otherwise says what will be skipped.
@@ -48,7 +49,8 @@ fn install(missing: &[&Need]) -> Result<(), String> {
     step::run(&mut command, &format!("apt-get install {}", packages.collect::<Vec<_>>().join(" ")))
 }
 
-fn on_path(program: &str) -> bool {
+/// Whether a program of this name can be called.
+pub(crate) fn on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     // `ip` lives in sbin on some systems, which an ordinary user's PATH may lack.
     env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|folder| folder.join(program).is_file())
