@@ -5,13 +5,15 @@
 //! - Requests: [`Decoder`] turns the bytes of a connection into [`Event`]s, within [`Limits`], or into a [`Refusal`].
 //!   Keep-alive, pipelining, Content-Length and chunked bodies, `Expect: 100-continue`, HTTP/1.0 clients.
 //! - Responses: [`encode_head`] and the functions beside it append to a buffer.
+//! - Proxies in front: [`ProxyProtocol`] reads what comes before the first request; [`Client`] is what forwarded fields say,
+//!   if somebody on an [`AllowList`] has sent them.
 //! - Apps: [`Handler`], [`App`], [`Request`], [`RequestBody`], [`Response`], [`Body`].
 //!
 //! # Out of scope
 //!
 //! - Sockets, buffers, time limits and the clock: the event loop has them; the date is a parameter.
 //! - HTTP/2, upgrades, CONNECT, and interim responses other than 100.
-//! - Meaning: percent-decoding, routing, content codings, forwarded addresses.
+//! - Meaning: percent-decoding, routing, content codings.
 //! - Trailer fields: they are checked, and dropped.
 //!
 //! # Strictness
@@ -20,22 +22,27 @@
 //! lengths, a length beside a transfer coding, a target and a Host field that differ.
 #![forbid(unsafe_code)]
 
+mod allow_list;
 mod app;
 mod body;
 mod chunked;
+mod client;
 mod decoder;
 mod encode;
 mod framing;
 mod head;
 mod limits;
 mod parse;
+mod proxy;
 mod refusal;
 mod request;
 mod scan;
 mod target;
 
+pub use allow_list::{AllowList, AllowListError};
 pub use app::{App, Handler, Response};
 pub use body::Body;
+pub use client::{Client, Scheme};
 pub use decoder::{Decoder, Event};
 pub use encode::{
     CHUNK_END, CONTINUE, Exchange, Outgoing, ResponseError, chunk_head, encode_chunk, encode_error, encode_head,
@@ -44,5 +51,6 @@ pub use encode::{
 pub use framing::Framing;
 pub use head::{Head, HeadIndex, Version};
 pub use limits::Limits;
+pub use proxy::{ProxyHeader, ProxyProtocol, ProxyRefusal};
 pub use refusal::Refusal;
 pub use request::{ConnectInfo, Request, RequestBody};

@@ -6,6 +6,8 @@ use bytes::{Buf, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
+use crate::allow_list::AllowList;
+use crate::client::Client;
 use crate::head::Head;
 
 /// A whole request, as a [`Handler`](crate::Handler) gets it.
@@ -33,14 +35,17 @@ pub struct Request<'a> {
     head: Head<'a>,
     body: RequestBody,
     connect: ConnectInfo,
+    forwarders: Option<&'a AllowList>,
 }
 
 /// The connection a request came by; an extension of the `http::Request` that [`Request::into_http`] makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectInfo {
-    /// The client's address; `None` on a Unix socket.
+    /// The other end's address, or the one that a PROXY protocol header gave; `None` on a Unix socket.  What forwarded
+    /// fields say is [`Request::client`].
     pub peer: Option<SocketAddr>,
-    /// The server's own address on this connection; `None` on a Unix socket.
+    /// The address it was connected to: the server's own, or the one that a PROXY protocol header gave; `None` on a Unix
+    /// socket.
     pub local: Option<SocketAddr>,
     /// Whether the server is stopping: this is the time to answer a readiness check with 503.
     pub draining: bool,
@@ -49,7 +54,15 @@ pub struct ConnectInfo {
 impl<'a> Request<'a> {
     /// Joins the parts.
     pub fn new(head: Head<'a>, body: RequestBody, connect: ConnectInfo) -> Self {
-        Self { head, body, connect }
+        Self { head, body, connect, forwarders: None }
+    }
+
+    /// Says that the peer speaks for its clients; `None`, the default: it speaks for itself.
+    ///
+    /// `forwarders` is the list that the peer was found on.
+    #[must_use]
+    pub fn with_forwarders(self, forwarders: Option<&'a AllowList>) -> Self {
+        Self { forwarders, ..self }
     }
 
     /// The method, target and fields.
@@ -72,12 +85,19 @@ impl<'a> Request<'a> {
         self.body
     }
 
-    /// The client's address; `None` on a Unix socket.
+    /// The client, by what the proxies in front say of it if they are believed, and by [`peer`](Self::peer) otherwise.
+    ///
+    /// The fields are looked through anew with each call.
+    pub fn client(&self) -> Client {
+        Client::find(self.connect.peer.map(|peer| peer.ip()), self.forwarders, self.head.headers())
+    }
+
+    /// [`ConnectInfo::peer`].
     pub fn peer(&self) -> Option<SocketAddr> {
         self.connect.peer
     }
 
-    /// The server's own address on this connection; `None` on a Unix socket.
+    /// [`ConnectInfo::local`].
     pub fn local(&self) -> Option<SocketAddr> {
         self.connect.local
     }
@@ -87,10 +107,11 @@ impl<'a> Request<'a> {
         self.connect.draining
     }
 
-    /// The owned form, with a [`ConnectInfo`] among its extensions.
+    /// The owned form, with a [`ConnectInfo`] and a [`Client`] among its extensions.
     ///
     /// The characters that browsers send in a target but `http::Uri` does not take are percent-encoded in it.
     pub fn into_http(self) -> http::Request<RequestBody> {
+        let client = self.client();
         let mut request = http::Request::new(self.body);
         *request.method_mut() =
             Method::from_bytes(self.head.method().as_bytes()).expect("invariant: the method is a token");
@@ -105,6 +126,7 @@ impl<'a> Request<'a> {
             );
         }
         request.extensions_mut().insert(self.connect);
+        request.extensions_mut().insert(client);
         request
     }
 }

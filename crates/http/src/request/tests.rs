@@ -1,5 +1,5 @@
 use super::*;
-use crate::{App, Body, Decoder, Event, Handler, Limits, Response};
+use crate::{AllowList, App, Body, Client, Decoder, Event, Handler, Limits, Response, Scheme};
 
 fn request<T>(head: &str, then: impl FnOnce(Request<'_>) -> T) -> T {
     let mut decoder = Decoder::new(Limits::default());
@@ -23,6 +23,21 @@ fn the_typed_request_has_everything() {
         assert_eq!(request.body_mut().read_to_bytes().unwrap(), "body");
         assert!(request.body().is_empty());
     });
+}
+
+#[test]
+fn a_peer_speaks_for_others_only_if_it_is_believed() {
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\r\n";
+    let list = AllowList::default();
+    let told = Client { ip: Some([192, 0, 2, 7].into()), scheme: Scheme::Https };
+    let plain = Client { ip: Some([127, 0, 0, 1].into()), scheme: Scheme::Http };
+    for (forwarders, client) in [(Some(&list), told), (None, plain)] {
+        request(head, |request| {
+            let request = request.with_forwarders(forwarders);
+            assert_eq!(request.client(), client);
+            assert_eq!(request.into_http().extensions().get(), Some(&client));
+        });
+    }
 }
 
 #[test]
