@@ -7,6 +7,7 @@
 
 mod chunked;
 mod connection;
+mod differences;
 mod differential;
 mod drive;
 mod head;
@@ -15,6 +16,6 @@ mod response;
 
 pub use chunked::chunked;
 pub use connection::connection;
-pub use differential::differential;
+pub use differential::{differences_are_real, differential};
 pub use head::head;
 pub use response::response;

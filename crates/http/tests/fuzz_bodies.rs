@@ -35,6 +35,11 @@ each_target! {
     differential from requests,
 }
 
+#[test]
+fn each_difference_from_hyper_that_is_allowed_is_there() {
+    rserve_http_fuzz::differences_are_real();
+}
+
 fn for_each_kept(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;
