@@ -1,7 +1,7 @@
 use std::fmt;
 
 use rserve_arbiter::Outcome;
-use rserve_http::Refusal;
+use rserve_http::{ProxyRefusal, Refusal};
 
 /// Why a connection was closed. Every close has one; it is logged at debug level and decides the [`Outcome`].
 ///
@@ -23,7 +23,7 @@ pub enum CloseReason {
     ClientClosed,
     /// It lay idle after a response for too long, or the server is stopping.
     Idle,
-    /// It never brought a byte.
+    /// It never brought a byte of a request; perhaps a PROXY header, as a balancer's health check does.
     Silent,
     /// The client left in the middle of its request.
     RequestCut,
@@ -37,6 +37,8 @@ pub enum CloseReason {
     BodyTimeout,
     /// The request was refused.
     Refused(Refusal),
+    /// Its PROXY header was refused, or the lack of one.
+    Proxy(ProxyRefusal),
     /// The body could not be stored: 500.
     Spool,
     /// The app failed in the middle of a response body.
@@ -55,7 +57,7 @@ impl CloseReason {
             Self::Silent => Outcome::Silent,
             // A client that has not read for so long is gone for all we can tell.
             Self::RequestCut | Self::ResponseCut | Self::WriteTimeout => Outcome::ClientGone,
-            Self::HeadTimeout | Self::BodyTimeout | Self::Refused(_) | Self::Spool => Outcome::Refused,
+            Self::HeadTimeout | Self::BodyTimeout | Self::Refused(_) | Self::Proxy(_) | Self::Spool => Outcome::Refused,
             Self::BodyFailed | Self::Quit => Outcome::Aborted,
         }
     }
@@ -68,13 +70,14 @@ impl fmt::Display for CloseReason {
             Self::LastResponse => "the server keeps no connection after its response now",
             Self::ClientClosed => "the client closed it between requests",
             Self::Idle => "it was idle",
-            Self::Silent => "it never brought a byte",
+            Self::Silent => "it never brought a byte of a request",
             Self::RequestCut => "the client left in the middle of its request",
             Self::ResponseCut => "the client left before it had the whole response",
             Self::WriteTimeout => "the client stopped reading the response",
             Self::HeadTimeout => "the client took too long to send the head of its request",
             Self::BodyTimeout => "the client took too long to send the body of its request",
             Self::Refused(refusal) => return refusal.fmt(f),
+            Self::Proxy(refusal) => return refusal.fmt(f),
             Self::Spool => "the request body could not be stored",
             Self::BodyFailed => "the app failed in the middle of a response body",
             Self::Quit => "the worker was told to stop at once",

@@ -1,4 +1,5 @@
 mod close;
+mod preface;
 mod receive;
 mod reply;
 
@@ -15,6 +16,7 @@ use crate::incoming::Incoming;
 use crate::sending::Sending;
 use crate::shared::Shared;
 use close::LINGER;
+use preface::Preface;
 
 /// One connection: what it waits for, and until when.
 ///
@@ -30,6 +32,10 @@ pub(crate) struct Connection {
     pub(crate) socket: Socket,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
+    /// Whether what it says of others in forwarded fields is believed.
+    pub(crate) believed: bool,
+    /// Until it has come, or has turned out not to be there.
+    preface: Option<Preface>,
     state: State,
     deadline: Option<Instant>,
 }
@@ -54,7 +60,7 @@ pub(crate) enum Interest {
 
 #[derive(Debug)]
 enum State {
-    /// It has not sent a byte since it was accepted.
+    /// It has not sent a byte of a request since it was accepted.
     Silent {
         accepted: Instant,
     },
@@ -62,7 +68,7 @@ enum State {
     Idle {
         answered: Instant,
     },
-    /// A part of a head is there.
+    /// A part of a head is there, or of a PROXY header before it.
     Head {
         incoming: Box<Incoming>,
         answered: Option<Instant>,
@@ -97,7 +103,9 @@ impl Connection {
     pub(crate) fn new(socket: Socket, peer: Option<SocketAddr>, local: Option<SocketAddr>, shared: &Shared) -> Self {
         let accepted = shared.now;
         let deadline = Some(shared.silent_until(accepted));
-        Self { socket, peer, local, state: State::Silent { accepted }, deadline }
+        let believed = shared.settings.forwarded_allow_ips.allows(peer.map(|peer| peer.ip()));
+        let preface = Preface::of(peer, shared);
+        Self { socket, peer, local, believed, preface, state: State::Silent { accepted }, deadline }
     }
 
     /// What to wait for; `None` while the next move is ours.

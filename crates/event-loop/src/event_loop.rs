@@ -127,7 +127,7 @@ impl EventLoop {
         let connection = &mut self.connections[key].connection;
         let incoming = connection.take_request().expect("invariant: a connection is queued when its request is whole");
         let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.draining() };
-        Some(Taken { key, incoming, connect })
+        Some(Taken { key, incoming, connect, believed: connection.believed })
     }
 
     /// Sends the response to a request; what the client does not take at once is sent in later passes.

@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::Arc;
 
-use rserve_http::{Decoder, Event, Framing, Head, Limits, Refusal, RequestBody};
+use rserve_http::{AllowList, Decoder, Event, Framing, Head, Limits, Refusal, RequestBody};
 
 use crate::collect::Collect;
 
@@ -23,6 +24,8 @@ pub(crate) struct Incoming {
     decoder: Decoder,
     head: Option<Range<usize>>,
     body: Collect,
+    /// Shared by all, and here so that taking a request out costs nothing: where the request goes, the list goes.
+    forwarders: Arc<AllowList>,
 }
 
 /// What [`Incoming::decode`] found.
@@ -50,7 +53,7 @@ const BUFFER: usize = 4 * 1024;
 const BODY_BUFFER: usize = 64 * 1024;
 
 impl Incoming {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, forwarders: Arc<AllowList>) -> Self {
         Self {
             bytes: vec![0; BUFFER],
             at: 0,
@@ -58,6 +61,7 @@ impl Incoming {
             decoder: Decoder::new(limits),
             head: None,
             body: Collect::default(),
+            forwarders,
         }
     }
 
@@ -122,6 +126,22 @@ impl Incoming {
                 }
             }
         }
+    }
+
+    /// What has been read and not decoded.
+    pub(crate) fn undecoded(&self) -> &[u8] {
+        &self.bytes[self.at..self.filled]
+    }
+
+    /// Takes off what stood before the first request.
+    pub(crate) fn skip(&mut self, used: usize) {
+        self.at += used;
+        self.compact();
+    }
+
+    /// By whom forwarded fields are believed.
+    pub(crate) fn forwarders(&self) -> &AllowList {
+        &self.forwarders
     }
 
     /// Whether the head is there.
@@ -189,6 +209,7 @@ pub(crate) enum ReadOutcome {
 #[derive(Debug)]
 pub(crate) struct Pool {
     limits: Limits,
+    forwarders: Arc<AllowList>,
     #[expect(clippy::vec_box, reason = "the box goes to a connection as it is")]
     free: Vec<Box<Incoming>>,
 }
@@ -197,12 +218,12 @@ pub(crate) struct Pool {
 const POOLED: usize = 256;
 
 impl Pool {
-    pub(crate) const fn new(limits: Limits) -> Self {
-        Self { limits, free: Vec::new() }
+    pub(crate) const fn new(limits: Limits, forwarders: Arc<AllowList>) -> Self {
+        Self { limits, forwarders, free: Vec::new() }
     }
 
     pub(crate) fn take(&mut self) -> Box<Incoming> {
-        self.free.pop().unwrap_or_else(|| Box::new(Incoming::new(self.limits)))
+        self.free.pop().unwrap_or_else(|| Box::new(Incoming::new(self.limits, Arc::clone(&self.forwarders))))
     }
 
     /// Takes one back if it is as new.
@@ -224,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_request_that_comes_byte_by_byte_is_whole_at_its_last_byte() {
-        let mut incoming = Incoming::new(Limits::default());
+        let mut incoming = Incoming::new(Limits::default(), Arc::default());
         let bytes = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
         for (at, byte) in bytes.iter().enumerate() {
             let expected = if at + 1 == bytes.len() { Progress::Whole } else { Progress::More };
@@ -238,7 +259,7 @@ mod tests {
 
     #[test]
     fn pipelined_requests_come_out_one_by_one() {
-        let mut incoming = Incoming::new(Limits::default());
+        let mut incoming = Incoming::new(Limits::default(), Arc::default());
         let one = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
         let all = format!("{one}{}{}", one.replace('1', "2").replace("2.2", "1.1"), &one[..9]);
         let mut seen = vec![];
@@ -256,19 +277,19 @@ mod tests {
     #[test]
     fn a_continue_is_called_for_once_and_only_if_the_body_is_not_there() {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-        let mut incoming = Incoming::new(Limits::default());
+        let mut incoming = Incoming::new(Limits::default(), Arc::default());
         assert_eq!(feed(&mut incoming, head), Progress::MoreExpected);
         assert_eq!(feed(&mut incoming, b"a"), Progress::More);
         assert_eq!(feed(&mut incoming, b"b"), Progress::Whole);
 
-        let mut incoming = Incoming::new(Limits::default());
+        let mut incoming = Incoming::new(Limits::default(), Arc::default());
         assert_eq!(feed(&mut incoming, &[head, &b"a"[..]].concat()), Progress::More);
     }
 
     #[test]
     fn a_head_larger_than_the_buffer_makes_it_grow_and_is_not_pooled() {
         let limits = Limits { field_size: 60_000, ..Limits::default() };
-        let mut pool = Pool::new(limits);
+        let mut pool = Pool::new(limits, Arc::default());
         let mut incoming = pool.take();
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(50_000));
         let mut rest = text.as_bytes();

@@ -1,6 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use rserve_http::{App, Head, Limits};
+use rserve_http::{AllowList, App, Head, Limits, ProxyProtocol};
 
 /// What a worker serves, and how.
 ///
@@ -54,6 +55,15 @@ pub struct HttpSettings {
     /// the path of the target as it was sent. Empty by default; Kubernetes', AWS's and Google's checkers are known by
     /// their User-Agent.
     pub health_paths: Vec<String>,
+    /// Which versions of the PROXY protocol may stand before the first request of a connection. `None`, the default: none,
+    /// so that a header is a malformed request.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Who may send a PROXY header, and then must. One from somebody else is refused; without one, others are served under
+    /// their own address. This machine by default; Unix sockets always.
+    pub proxy_allow_from: AllowList,
+    /// Whose forwarded fields are believed: see [`rserve_http::Client`]. Compared with the address from the PROXY header
+    /// where there is one. This machine by default; Unix sockets always.
+    pub forwarded_allow_ips: Arc<AllowList>,
 }
 
 impl Default for HttpSettings {
@@ -67,6 +77,9 @@ impl Default for HttpSettings {
             write_timeout: Duration::from_secs(60),
             spool_threshold: 64 * 1024,
             health_paths: Vec::new(),
+            proxy_protocol: None,
+            proxy_allow_from: AllowList::default(),
+            forwarded_allow_ips: Arc::default(),
         }
     }
 }

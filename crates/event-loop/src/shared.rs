@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::date::Date;
@@ -38,7 +39,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 impl Shared {
     pub(crate) fn new(settings: HttpSettings, now: Instant) -> Self {
-        let pool = Pool::new(settings.limits);
+        let pool = Pool::new(settings.limits, Arc::clone(&settings.forwarded_allow_ips));
         Self { settings, now, date: Date::new(), pool, scratch: Vec::new(), phase: Phase::Serving }
     }
 

@@ -12,6 +12,8 @@ pub struct Taken {
     pub(crate) key: usize,
     pub(crate) incoming: Box<Incoming>,
     pub(crate) connect: ConnectInfo,
+    /// Whether the peer may speak for its clients.
+    pub(crate) believed: bool,
 }
 
 impl Taken {
@@ -27,7 +29,8 @@ impl Taken {
     pub fn answer(&mut self, handler: &dyn Handler) -> Response {
         let answered = match self.incoming.take_body() {
             Ok(body) => {
-                let request = Request::new(self.incoming.head(), body, self.connect);
+                let forwarders = self.believed.then(|| self.incoming.forwarders());
+                let request = Request::new(self.incoming.head(), body, self.connect).with_forwarders(forwarders);
                 app_panic::catch(|| handler.handle(request)).map_err(|panic| format!("the app panicked: {panic}"))
             }
             Err(error) => Err(format!("the stored request body cannot be read: {error}")),
@@ -43,16 +46,18 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rserve_http::{Limits, RequestBody};
 
     use super::*;
     use crate::incoming::Pool;
 
     fn taken(text: &str) -> Taken {
-        let mut incoming = Pool::new(Limits::default()).take();
+        let mut incoming = Pool::new(Limits::default(), Arc::default()).take();
         incoming.read_from(text.as_bytes()).unwrap();
         incoming.decode(usize::MAX).unwrap();
-        Taken { key: 0, incoming, connect: ConnectInfo::default() }
+        Taken { key: 0, incoming, connect: ConnectInfo::default(), believed: false }
     }
 
     #[test]

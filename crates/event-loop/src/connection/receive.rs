@@ -4,6 +4,7 @@ use std::time::Instant;
 use http::StatusCode;
 use rserve_http::CONTINUE;
 
+use super::preface::Prefaced;
 use super::{Connection, State, Step};
 use crate::close_reason::CloseReason;
 use crate::incoming::{Failure, Incoming, Progress, ReadOutcome};
@@ -93,6 +94,23 @@ impl Connection {
         unmarked: usize,
         shared: &mut Shared,
     ) -> Step {
+        if let Some(preface) = self.preface {
+            match self.take_preface(preface, &mut incoming, shared) {
+                Ok(Prefaced::Done) => {}
+                Ok(Prefaced::Partly) => return self.wait_for_more(incoming, answered, unmarked, shared),
+                Ok(Prefaced::Only) => {
+                    shared.pool.give_back(incoming);
+                    self.state = State::Silent { accepted: preface.accepted };
+                    self.deadline = Some(shared.silent_until(preface.accepted));
+                    return Step::Wait;
+                }
+                Err(refusal) => {
+                    shared.scratch.clear();
+                    refusal.encode(shared.date.at(shared.now), &mut shared.scratch);
+                    return self.send_refusal(CloseReason::Proxy(refusal), shared);
+                }
+            }
+        }
         let had_head = incoming.has_head();
         match incoming.decode(shared.settings.spool_threshold) {
             Ok(Progress::Whole) => {

@@ -16,35 +16,38 @@ const GET_AND_CLOSE: &str = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection and its client.
-struct Pair {
-    shared: Shared,
-    connection: Connection,
-    client: UnixStream,
+pub(super) struct Pair {
+    pub(super) shared: Shared,
+    pub(super) connection: Connection,
+    pub(super) client: UnixStream,
 }
 
 impl Pair {
     fn new(keep_alive: Option<Duration>) -> Self {
+        Self::with(HttpSettings { keep_alive, ..HttpSettings::default() }, None)
+    }
+
+    pub(super) fn with(settings: HttpSettings, peer: Option<SocketAddr>) -> Self {
         let (client, server) = UnixStream::pair().unwrap();
         server.set_nonblocking(true).unwrap();
         client.set_read_timeout(Some(10 * SECOND)).unwrap();
-        let settings = HttpSettings { keep_alive, ..HttpSettings::default() };
         let shared = Shared::new(settings, Instant::now());
-        let connection = Connection::new(server.into(), None, None, &shared);
+        let connection = Connection::new(server.into(), peer, None, &shared);
         Self { shared, connection, client }
     }
 
-    fn send(&mut self, text: &str) -> Step {
+    pub(super) fn send(&mut self, text: &str) -> Step {
         self.client.write_all(text.as_bytes()).unwrap();
         self.connection.on_readable(&mut self.shared)
     }
 
-    fn answer(&mut self, body: impl Into<Body>) -> Step {
+    pub(super) fn answer(&mut self, body: impl Into<Body>) -> Step {
         let incoming = self.connection.take_request().unwrap();
         self.connection.respond(incoming, Response::new(body.into()), &mut self.shared)
     }
 
     /// What the client has got by now.
-    fn received(&mut self) -> String {
+    pub(super) fn received(&mut self) -> String {
         self.client.set_nonblocking(true).unwrap();
         let mut text = Vec::new();
         match self.client.read_to_end(&mut text) {
@@ -55,11 +58,11 @@ impl Pair {
         String::from_utf8(text).unwrap()
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(super) fn wait(&mut self, time: Duration) {
         self.shared.now += time;
     }
 
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.connection.deadline().is_some_and(|deadline| deadline <= self.shared.now)
     }
 }
