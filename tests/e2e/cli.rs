@@ -14,6 +14,7 @@ use nix::unistd::geteuid;
 use crate::support::{
     Builder, Server, Target, free_port,
     http::{Conn, get, request},
+    skip,
 };
 
 const USAGE: i32 = 2;
@@ -106,8 +107,7 @@ fn port_in_use_is_told_at_once() {
 fn privileged_port_is_refused_to_an_ordinary_user() {
     let unprivileged = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     if !geteuid().is_root() || unprivileged.trim().parse::<u16>().unwrap() <= 81 {
-        println!("skipped: no ordinary user to become, or no privileged ports here");
-        return;
+        return skip("no ordinary user to become, or no privileged ports here");
     }
     let address = Target::Tcp(([127, 0, 0, 1], 81).into());
     let builder = Server::builder("sync").unprivileged().address("127.0.0.1:81", address);

@@ -21,6 +21,7 @@ const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}";
 /// decimals. The ranges are wide: they are there to catch a slip of the finger before it becomes an outage.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "rserve", version, help_template = TEMPLATE, max_term_width = 110, allow_negative_numbers = true)]
+#[command(args_override_self = true)] // of a flag that is given twice the last counts, as with gunicorn
 #[command(about = "A pre-fork application server that stops without losing a connection.", long_about = None)]
 pub(crate) struct Flags {
     /// The app to serve, by name [default: the first one built in]

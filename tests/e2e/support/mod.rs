@@ -17,7 +17,16 @@ pub(crate) use process::{alive, send};
 pub(crate) use server::{Builder, Server, wait_until};
 pub(crate) use target::{Socket, Target, free_port};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    io::{self, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// Says why a test cannot run here. Not with `println!`, which the test runner keeps to itself when a test passes.
+pub(crate) fn skip(why: &str) {
+    let _ = writeln!(io::stderr(), "test {} skipped: {why}", thread::current().name().unwrap_or("?"));
+}
 
 /// Runs each test body once for every worker class. A new class is one more line here.
 macro_rules! each_class {

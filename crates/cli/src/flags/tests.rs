@@ -41,6 +41,12 @@ fn the_defaults_are_gunicorns() {
 }
 
 #[test]
+fn of_a_flag_that_is_given_twice_the_last_counts() {
+    let flags = parse(&["--workers", "2", "--log-format=text", "-w3", "--log-format=json"]).unwrap();
+    assert_eq!((flags.workers, flags.log_format), (Some(3), LogFormat::Json));
+}
+
+#[test]
 fn shorts_and_repeated_flags() {
     let flags = parse(&["-b", ":80", "-b", "unix:/run/a.sock", "-w", "4", "-k", "sync", "-t", "0", "hello"]).unwrap();
     assert_eq!(flags.bind.len(), 2);

@@ -32,6 +32,8 @@ use nix::{
 };
 use tun_rs::{DeviceBuilder, SyncDevice};
 
+use crate::support::skip;
+
 /// The server's addresses in each test's network.
 pub(crate) const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
 pub(crate) const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1));
@@ -40,12 +42,17 @@ pub(crate) const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0
 /// too. Where the machine does not allow that, it prints why and returns; with `E2E_REQUIRE_TUN` set it panics.
 pub(crate) fn in_own_network(test: impl FnOnce(Tun) + Send + 'static) {
     let thread = thread::spawn(|| match Tun::in_new_namespace() {
-        Ok(tun) => test(tun),
+        Ok(tun) => {
+            test(tun);
+            None
+        }
         Err(why) if env::var_os("E2E_REQUIRE_TUN").is_some() => panic!("no network of our own: {why}"),
-        Err(why) => println!("skipped: {why}"),
+        Err(why) => Some(why.to_string()),
     });
-    if let Err(panic) = thread.join() {
-        resume_unwind(panic);
+    match thread.join() {
+        Ok(None) => {}
+        Ok(Some(why)) => skip(&why),
+        Err(panic) => resume_unwind(panic),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A worker whose `drain_step` says "done" at once cannot leave its queue behind: the harness serves on in its stead.
+//! The arbiter with a worker that echoes bytes and knows nothing of drains: its `drain_step` says "done" at once, and
+//! still it cannot leave its queue behind, since the harness serves on in its stead.
 //!
 //! This file is its own server: started with an address in its environment it runs an arbiter there.
 
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rserve_arbiter::{Arbiter, Context, Drain, DrainSettings, Exit, Outcome, Settings, Worker};
+use rserve_arbiter::{Arbiter, BootError, Context, Drain, DrainSettings, Exit, Outcome, Settings, Worker};
 
 type Test = (&'static str, fn() -> Tested);
 type Tested = Result<(), Box<dyn Error>>;
 
-const ADDRESS: &str = "NAIVE_WORKER_ADDRESS";
+const ADDRESS: &str = "ECHO_WORKER_ADDRESS";
+const FAILS: &str = "ECHO_WORKER_FAILS";
 
 /// Echoes one connection a step, blocking, a little slowly, and knows nothing of drains.
 struct Naive;
@@ -43,9 +45,10 @@ fn main() -> ExitCode {
     if let Ok(address) = std::env::var(ADDRESS) {
         return serve(&address).map_or_else(|_| ExitCode::FAILURE, ExitCode::from);
     }
-    let tests: [Test; 2] = [
+    let tests: [Test; 3] = [
         ("a queue of forty is served after the signal", a_queue_is_served_after_the_signal),
         ("the workers die with a killed arbiter", the_workers_die_with_their_arbiter),
+        ("a worker that cannot boot stops the start", a_failed_boot_stops_the_start),
     ];
     for (name, test) in tests {
         match test() {
@@ -67,6 +70,12 @@ fn serve(address: &str) -> Result<Exit, Box<dyn Error>> {
         ..Settings::default()
     };
     Ok(Arbiter::bind(settings)?.run(&mut |_| {
+        match std::env::var(FAILS).as_deref() {
+            Ok("worker") => return Err(BootError::worker("told to fail")),
+            Ok("app") => return Err(BootError::app("told to fail")),
+            Ok("crash") => std::process::abort(),
+            _ => {}
+        }
         println!("ready {}", std::process::id());
         Ok(Box::new(Naive))
     }))
@@ -98,6 +107,15 @@ fn the_workers_die_with_their_arbiter() -> Tested {
         TcpStream::connect(address).is_err()
     });
     assert!(gone, "the worker outlived its arbiter");
+    Ok(())
+}
+
+fn a_failed_boot_stops_the_start() -> Tested {
+    for (how, exit) in [("worker", Exit::WorkerBoot), ("app", Exit::AppLoad), ("crash", Exit::WorkerBoot)] {
+        let mut server = Command::new(std::env::current_exe()?);
+        let status = server.env(ADDRESS, "127.0.0.1:0").env(FAILS, how).status()?;
+        assert_eq!(status.code(), Some(i32::from(exit.code())), "{how}");
+    }
     Ok(())
 }
 
