@@ -244,7 +244,7 @@ fn handshake_completed_while_gated_waits_for_a_busy_worker(class: &'static str) 
 /// the gate is lifted again. Both are served.
 fn complete_while_gated(mut tun: Tun, class: &str, ip: IpAddr, gate: Gate, busy: bool) {
     let (builder, port) = server(class, ip, gate);
-    let mut server = builder.drain(0.3).start();
+    let mut server = builder.drain(0.3).args(["--log-level", "debug"]).start();
     let address = SocketAddr::new(ip, port);
     let busy = busy.then(|| {
         let mut conn = Conn::open(&Target::Tcp(address)).unwrap();
@@ -257,15 +257,16 @@ fn complete_while_gated(mut tun: Tun, class: &str, ip: IpAddr, gate: Gate, busy:
     straddler.syn(&tun);
     assert!(straddler.expect_syn_ack(&tun, Duration::from_secs(2)));
     server.signal(SIGTERM);
-    // The quiet time and a little more: the gate is shut, and stays so for the half-done handshake.
-    thread::sleep(Duration::from_millis(600));
+    let soon = Duration::from_secs(5);
+    server.wait_for_line(soon, "the gate", |line| line.message() == "gate shut");
+    // It stays so for the half-done handshake.
     knocker.syn(&tun);
     assert!(!knocker.expect_syn_ack(&tun, Duration::from_millis(100)), "the gate is open");
 
     straddler.ack(&tun);
     straddler.send(&tun, &closing_request("/hello"));
-    // The knocker's kernel would try again after a second.
-    thread::sleep(Duration::from_millis(900));
+    server.wait_for_line(soon, "the knock", |line| line.message().contains("gate reopened"));
+    // As the knocker's kernel would after a second.
     knocker.syn(&tun);
     assert!(knocker.expect_syn_ack(&tun, Duration::from_millis(500)), "the gate was not lifted for who knocked");
     knocker.ack(&tun);

@@ -1,5 +1,5 @@
 //! The arbiter's mind: it is told what happened, and says what to do. No clock, no IO and no logging in here; time is
-//! a parameter. The driver (`run.rs`) does as it says.
+//! a parameter. The driver (`driver`) does as it says.
 //!
 //! ```text
 //! Starting ──first worker ready──▶ Serving ──SIGTERM──▶ Draining or Leaving ──all gone──▶ Halted
