@@ -231,7 +231,7 @@ impl Machine {
     fn enforce_time(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if let Mode::Draining { deadline, .. } = self.mode
             && now >= deadline
-            && self.tenants().count() > 0
+            && self.halt_at().is_none()
         {
             actions.push(Action::Say(Notice::Deadline(self.tenants().count())));
             self.quit(now, actions);

@@ -49,6 +49,8 @@ struct World {
     quit: bool,
     deadline_passed: bool,
     swept: bool,
+    /// The machine is out of processes.
+    spawns_fail: bool,
     round_trip: Duration,
     handler: Duration,
     timeout: Option<Duration>,
@@ -142,6 +144,7 @@ impl World {
             quit: false,
             deadline_passed: false,
             swept: false,
+            spawns_fail: false,
             round_trip: u.int_in_range(0..=300)? * MS,
             handler: u.int_in_range(0..=200)? * MS,
             timeout,
@@ -173,7 +176,8 @@ impl World {
                     worker.deed = Deed::Boot { ready_at, fails: true };
                 }
             }
-            9..=25 => self.connect(),
+            9 => self.spawns_fail = u.arbitrary()?,
+            10..=25 => self.connect(),
             _ => {}
         }
         Ok(())
@@ -281,10 +285,16 @@ impl World {
         if self.halted.is_some() {
             return;
         }
-        let mut actions = Vec::new();
-        self.machine.on(self.now, event, &mut actions);
-        for action in actions {
-            self.obey(action);
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let mut actions = Vec::new();
+            self.machine.on(self.now, event, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Spawn(slot) if self.spawns_fail => events.push(Event::SpawnFailed(slot)),
+                    action => self.obey(action),
+                }
+            }
         }
         assert!(self.machine.next_deadline().is_none_or(|at| at < self.now + Duration::from_secs(3600)));
     }
