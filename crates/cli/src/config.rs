@@ -1,18 +1,36 @@
 //! What the flags mean: the settings of each part, with the environment's say and what depends on the app.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, env, sync::Arc, time::Duration};
 
 use rserve_arbiter::{DrainSettings, Settings};
 use rserve_event_loop::HttpSettings;
-use rserve_http::Limits;
+use rserve_http::{AllowList, Limits, ProxyProtocol};
 
 use crate::{
     Error,
-    flags::{Flags, parse_workers},
+    flags::{Flags, ProxyMode, parse_workers},
 };
 
 /// The variable that says how many workers, where the flag does not; hosting platforms set it.
-pub(crate) const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
+const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
+
+/// gunicorn's variable that says whose forwarded fields are believed, where the flag does not.
+const FORWARDED_ALLOW_IPS: &str = "FORWARDED_ALLOW_IPS";
+
+/// What the environment says.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    web_concurrency: Option<String>,
+    forwarded_allow_ips: Option<String>,
+}
+
+impl Environment {
+    pub(crate) fn read() -> Self {
+        // What is not text cannot be right, and is better shown than overlooked.
+        let read = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Self { web_concurrency: read(WEB_CONCURRENCY), forwarded_allow_ips: read(FORWARDED_ALLOW_IPS) }
+    }
+}
 
 /// What each part of the server is told.
 pub(crate) struct Config {
@@ -21,11 +39,11 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the flags; `web_concurrency` is that variable's value, and `health_path` the app's own, if it has one.
+    /// Reads the flags; `health_path` is the app's own, if it has one.
     pub(crate) fn new(
         flags: &Flags,
         worker_class: &'static str,
-        web_concurrency: Option<&str>,
+        environment: &Environment,
         health_path: Option<&str>,
     ) -> Result<Self, Error> {
         let mut seen = HashSet::new();
@@ -36,13 +54,18 @@ impl Config {
         let arbiter = Settings {
             binds: flags.bind.clone(),
             backlog: flags.backlog,
-            workers: workers(flags, web_concurrency)?,
+            workers: workers(flags, environment.web_concurrency.as_deref())?,
             timeout: unless_zero(flags.timeout),
             graceful_timeout: flags.graceful_timeout,
             drain: flags.drain_on_term.then_some(drain),
             worker_class,
         };
-        Ok(Self { arbiter, http: http(flags, health_path) })
+        let forwarded = environment.forwarded_allow_ips.as_deref();
+        let http = HttpSettings {
+            forwarded_allow_ips: Arc::new(forwarded_allow_ips(flags, forwarded)?),
+            ..http(flags, health_path)
+        };
+        Ok(Self { arbiter, http })
     }
 }
 
@@ -55,6 +78,17 @@ fn workers(flags: &Flags, web_concurrency: Option<&str>) -> Result<u16, Error> {
             .map_err(|needed| Error::Usage(format!("invalid value '{text}' for {WEB_CONCURRENCY}: {needed}")))?,
     };
     Ok(u16::try_from(workers).expect("invariant: no more workers pass than a u16 holds"))
+}
+
+fn forwarded_allow_ips(flags: &Flags, variable: Option<&str>) -> Result<AllowList, Error> {
+    match (&flags.forwarded_allow_ips, variable) {
+        (Some(typed), _) => Ok(typed.clone()),
+        (None, None) => Ok(AllowList::default()),
+        // Of a list of trust the cautious reading: one that is set to nothing trusts nobody.
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|error| Error::Usage(format!("invalid value '{text}' for {FORWARDED_ALLOW_IPS}: {error}"))),
+    }
 }
 
 fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {
@@ -72,6 +106,13 @@ fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {
         keep_alive: flags.keep_alive.and_then(unless_zero),
         worker_connections: flags.worker_connections as usize,
         health_paths,
+        proxy_protocol: match flags.proxy_protocol {
+            ProxyMode::Off => None,
+            ProxyMode::V1 => Some(ProxyProtocol::V1),
+            ProxyMode::V2 => Some(ProxyProtocol::V2),
+            ProxyMode::Auto => Some(ProxyProtocol::Auto),
+        },
+        proxy_allow_from: flags.proxy_allow_from.clone(),
         ..HttpSettings::default()
     }
 }
@@ -87,8 +128,12 @@ mod tests {
     use super::*;
 
     fn config(words: &[&str], web_concurrency: Option<&str>) -> Result<Config, String> {
+        config_in(words, Environment { web_concurrency: web_concurrency.map(str::to_owned), ..Environment::default() })
+    }
+
+    fn config_in(words: &[&str], environment: Environment) -> Result<Config, String> {
         let flags = Flags::try_parse_from([&["rserve"], words].concat()).unwrap();
-        Config::new(&flags, "sync", web_concurrency, Some("/healthz")).map_err(|error| error.to_string())
+        Config::new(&flags, "sync", &environment, Some("/healthz")).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -116,6 +161,45 @@ mod tests {
     }
 
     #[test]
+    fn whose_word_is_believed_is_said_by_the_flag_or_the_environment() {
+        let variable =
+            |text: &str| Environment { forwarded_allow_ips: Some(text.to_owned()), ..Environment::default() };
+        for (words, text, list) in [
+            (&[][..], "10.0.0.0/8", "10.0.0.0/8"),
+            (&[], "*", "*"),
+            (&[], "", ""),
+            (&["--forwarded-allow-ips", "::1"], "10.0.0.0/8", "::1"),
+            (&["--forwarded-allow-ips", ""], "*", ""),
+            (&["--forwarded-allow-ips", "::1"], "nonsense", "::1"),
+        ] {
+            let believed = config_in(words, variable(text)).unwrap().http.forwarded_allow_ips;
+            assert_eq!(*believed, list.parse().unwrap(), "{words:?} {text:?}");
+        }
+        assert_eq!(
+            config_in(&[], variable("10.0.0.1/8")).err().unwrap(),
+            "invalid value '10.0.0.1/8' for FORWARDED_ALLOW_IPS: '10.0.0.1/8' has bits beyond its prefix: write 10.0.0.0/8 \
+             for the network"
+        );
+    }
+
+    #[test]
+    fn the_proxy_protocol_is_off_auto_or_of_one_version() {
+        for (words, protocol) in [
+            (&[][..], None),
+            (&["--proxy-protocol"], Some(ProxyProtocol::Auto)),
+            (&["--proxy-protocol", "auto"], Some(ProxyProtocol::Auto)),
+            (&["--proxy-protocol", "off"], None),
+            (&["--proxy-protocol=v1"], Some(ProxyProtocol::V1)),
+            (&["--proxy-protocol=V2"], Some(ProxyProtocol::V2)),
+            (&["--proxy-protocol", "--proxy-allow-from", "*"], Some(ProxyProtocol::Auto)),
+        ] {
+            assert_eq!(config(words, None).unwrap().http.proxy_protocol, protocol, "{words:?}");
+        }
+        let list = config(&["--proxy-allow-from", "10.0.0.0/8,::1"], None).unwrap().http.proxy_allow_from;
+        assert_eq!(list, "10.0.0.0/8,::1".parse().unwrap());
+    }
+
+    #[test]
     fn zero_seconds_means_none_where_it_may_be_said() {
         let config =
             config(&["--timeout", "0", "--keep-alive", "0", "--drain-on-term", "--drain-open", "0"], None).unwrap();
@@ -138,6 +222,8 @@ mod tests {
         let http = HttpSettings::default();
         assert_eq!((config.http.limits, config.http.keep_alive), (http.limits, http.keep_alive));
         assert_eq!(config.http.worker_connections, http.worker_connections);
+        assert_eq!((config.http.proxy_protocol, &config.http.proxy_allow_from), (None, &http.proxy_allow_from));
+        assert_eq!(config.http.forwarded_allow_ips, http.forwarded_allow_ips);
     }
 
     #[test]

@@ -56,15 +56,18 @@ fn page(draining: bool) -> Response {
     respond(StatusCode::OK, "text/html; charset=utf-8", page)
 }
 
-/// The request as the app sees it: its head, then its body, which goes back without being held in memory.
+/// The request as the app sees it: its head, who sent it, then its body, which goes back without being held in memory.
 fn echo(request: Request<'_>) -> Response {
-    let head = request.head();
+    let (head, client) = (request.head(), request.client());
     let mut seen = head.request_line().to_vec();
     for (name, value) in head.headers() {
         seen.extend([b"\n", name.as_bytes(), b": ", value].concat());
     }
+    let peer = request.peer().map_or_else(|| "a Unix socket".to_owned(), |peer| peer.to_string());
+    let ip = client.ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+    seen.extend(format!("\n\npeer {peer}, client {ip}, scheme {}", client.scheme).bytes());
     let body = request.into_body();
-    seen.extend(format!("\n\n{} bytes of body\n", body.len()).bytes());
+    seen.extend(format!("\n{} bytes of body\n", body.len()).bytes());
     let length = seen.len() as u64 + body.len();
     respond(StatusCode::OK, "text/plain; charset=utf-8", Body::reader(Cursor::new(seen).chain(body), length))
 }

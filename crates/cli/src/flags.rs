@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use rserve_arbiter::Bind;
+use rserve_http::AllowList;
 
 const SERVER_SOCKET: &str = "Server socket";
 const WORKER_PROCESSES: &str = "Worker processes";
 const DRAIN: &str = "Drain";
 const HTTP: &str = "HTTP limits";
+const PROXIES: &str = "Proxies in front";
 const LOGGING: &str = "Logging";
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}";
@@ -103,6 +105,20 @@ pub(crate) struct Flags {
     #[arg(value_parser = values::number(16, 65_535))]
     pub(crate) limit_request_field_size: u32,
 
+    /// Expect a PROXY protocol header at the beginning of each connection from --proxy-allow-from; without MODE: auto
+    #[arg(long, value_name = "MODE", default_value = "off", ignore_case = true, help_heading = PROXIES)]
+    #[arg(num_args = 0..=1, default_missing_value = "auto")]
+    pub(crate) proxy_protocol: ProxyMode,
+
+    /// Addresses and networks, with commas between them, that must send a PROXY header; others must not; *: all must
+    #[arg(long, value_name = "LIST", default_value = "127.0.0.1,::1", help_heading = PROXIES)]
+    pub(crate) proxy_allow_from: AllowList,
+
+    /// Addresses and networks whose X-Forwarded-* fields are believed; *: all [default: $FORWARDED_ALLOW_IPS, or
+    /// 127.0.0.1,::1]
+    #[arg(long, value_name = "LIST", help_heading = PROXIES)]
+    pub(crate) forwarded_allow_ips: Option<AllowList>,
+
     /// Least important messages to log; critical is the same as error
     #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, help_heading = LOGGING)]
     pub(crate) log_level: LogLevel,
@@ -110,6 +126,15 @@ pub(crate) struct Flags {
     /// One line per message, for people or for machines
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = LOGGING)]
     pub(crate) log_format: LogFormat,
+}
+
+/// gunicorn's names for the versions of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyMode {
+    Off,
+    V1,
+    V2,
+    Auto,
 }
 
 /// gunicorn's names for the levels.

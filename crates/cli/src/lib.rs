@@ -28,7 +28,7 @@ mod usage;
 
 pub use rserve_arbiter::{BootError, Context, Drain, Exit, Worker, WorkerClass};
 pub use rserve_event_loop::Site;
-pub use rserve_http::{App, Body, ConnectInfo, Handler, Request, RequestBody, Response};
+pub use rserve_http::{App, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme};
 pub use server::Server;
 
 use error::Error;

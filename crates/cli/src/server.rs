@@ -13,7 +13,7 @@ use rserve_http::App;
 
 use crate::{
     Error,
-    config::{Config, WEB_CONCURRENCY},
+    config::{Config, Environment},
     demo,
     flags::Flags,
     log,
@@ -107,8 +107,7 @@ impl Server {
     fn serve(self, flags: &Flags) -> Result<Exit, Error> {
         let class = self.find_class(&flags.worker_class)?;
         let NamedApp { app, health_path, .. } = self.take_app(flags.app.as_deref())?;
-        let web_concurrency = env::var(WEB_CONCURRENCY).ok();
-        let Config { arbiter, http } = Config::new(flags, class.name, web_concurrency.as_deref(), health_path)?;
+        let Config { arbiter, http } = Config::new(flags, class.name, &Environment::read(), health_path)?;
         log::init(flags.log_level, flags.log_format);
         let site = Site { app, http };
         Ok(Arbiter::bind(arbiter)?.run(&mut |context| (class.build)(&site, context)))

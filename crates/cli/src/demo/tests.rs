@@ -45,7 +45,7 @@ fn the_page_tells_the_worker_and_its_state() {
 fn echo_gives_back_head_and_body() {
     let (status, _, text) = ask("PUT /echo?a=b", "some\nbytes".into(), false);
     assert_eq!(status, 200);
-    let expected = "PUT /echo?a=b HTTP/1.1\nHost: test\nX-Mark: a\n\n10 bytes of body\nsome\nbytes";
+    let expected = "PUT /echo?a=b HTTP/1.1\nHost: test\nX-Mark: a\n\npeer a Unix socket, client unknown, scheme http\n10 bytes of body\nsome\nbytes";
     assert_eq!(String::from_utf8(text).unwrap(), expected);
 }
 

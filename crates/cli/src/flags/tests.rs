@@ -89,6 +89,9 @@ fn every_number_has_its_range() {
         ("--limit-request-line", &["0", "8191"]),
         ("--limit-request-fields", &["0", "16385"]),
         ("--limit-request-field-size", &["0", "65536"]),
+        ("--proxy-protocol", &["v3", "true", ""]),
+        ("--proxy-allow-from", &["localhost", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1:80", "::1,x"]),
+        ("--forwarded-allow-ips", &["localhost", "10.0.0.1/8", "*.*"]),
         ("--health-path", &["healthz", "/a b", "/a?b", ""]),
     ] {
         for value in wrong {
@@ -141,6 +144,18 @@ fn a_refusal_says_what_is_wrong_and_what_to_do() {
         &expect![[r#"
         error: unexpected argument 'two' found
         hint: --help lists what there is"#]],
+    );
+    refused(
+        &["--proxy-allow-from", "::1,10.0.0.1/8"],
+        &expect![
+            "error: invalid value '::1,10.0.0.1/8' for '--proxy-allow-from <LIST>': '10.0.0.1/8' has bits beyond its prefix: write 10.0.0.0/8 for the network"
+        ],
+    );
+    refused(
+        &["--forwarded-allow-ips", "localhost"],
+        &expect![
+            "error: invalid value 'localhost' for '--forwarded-allow-ips <LIST>': 'localhost' is not an IP address, a network like 10.0.0.0/8, or *"
+        ],
     );
     refused(
         &["--health-path", "healthz"],
