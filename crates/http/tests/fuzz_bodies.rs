@@ -21,7 +21,8 @@ macro_rules! each_target {
                 super::arbtest(|u| {
                     super::$target(&super::$made(u)?);
                     Ok(())
-                });
+                })
+                .budget_ms(1000);
             }
         }
     )*};
