@@ -1,7 +1,7 @@
 //! The readiness loop that the blocking worker classes share: many connections on one thread, their buffers and their
 //! time limits. It hands over whole requests and sends responses; who runs the app, and where, is the worker's affair.
 //!
-//! An idle connection costs a descriptor and about a hundred bytes: buffers belong to requests, not to connections.
+//! An idle connection costs a descriptor and less than two hundred bytes: buffers belong to requests, not to connections.
 #![forbid(unsafe_code)]
 
 mod app_panic;

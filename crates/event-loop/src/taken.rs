@@ -48,7 +48,7 @@ impl Taken {
 mod tests {
     use std::sync::Arc;
 
-    use rserve_http::{Limits, RequestBody};
+    use rserve_http::{Client, Limits, RequestBody};
 
     use super::*;
     use crate::incoming::Pool;
@@ -66,6 +66,19 @@ mod tests {
         let echo = |request: http::Request<RequestBody>| http::Response::new(request.into_body().into_bytes().unwrap());
         assert_eq!(taken.line(), b"POST /a HTTP/1.1");
         assert_eq!(taken.answer(&echo).into_body().next_chunk().unwrap().unwrap(), "abc");
+    }
+
+    #[test]
+    fn a_peer_that_is_not_believed_speaks_for_itself() {
+        let client = |request: http::Request<RequestBody>| {
+            let client = request.extensions().get::<Client>().unwrap();
+            http::Response::new(format!("{:?} {}", client.ip, client.scheme))
+        };
+        for (believed, expected) in [(true, "Some(192.0.2.7) https"), (false, "None http")] {
+            let fields = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n";
+            let mut taken = Taken { believed, ..taken(&format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n")) };
+            assert_eq!(taken.answer(&client).into_body().next_chunk().unwrap().unwrap(), expected);
+        }
     }
 
     #[test]
