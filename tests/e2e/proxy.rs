@@ -24,6 +24,8 @@ const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 50000 443\r\n";
 /// The same in binary, with a field behind the addresses.
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\xC0\0\x02\x07\xC6\x33\x64\x01\xC3\x50\x01\xBB\x04\0\x01\0";
 
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 fn forwarded_fields_count_from_those_on_the_list(class: &str) {
     for (list, socket, believed) in [
         (None, Socket::V4, true),
@@ -127,6 +129,7 @@ fn client_behind_a_proxy_that_passes_bytes_on_cannot_spoof(class: &str) {
     assert_seen(&ask(&target, V1, SPOOF), "peer 192.0.2.7:50000, client 192.0.2.7, scheme http\n");
     assert_seen(&ask(&target, V2, SPOOF), "peer 192.0.2.7:50000, client 192.0.2.7, scheme http\n");
     assert_seen(&ask(&target, "PROXY UNKNOWN\r\n", SPOOF), "client 127.0.0.1, scheme http\n");
+    assert_seen(&ask(&target, LOCAL, SPOOF), "client 127.0.0.1, scheme http\n");
     // Here the one it passes on is itself a proxy, and one that is believed.
     let chain = "PROXY TCP4 10.1.2.3 198.51.100.1 50000 443\r\n";
     assert_seen(&ask(&target, chain, SPOOF), "peer 10.1.2.3:50000, client 192.0.2.7, scheme https\n");

@@ -36,7 +36,8 @@ pub enum ProxyProtocol {
 /// What a header says of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// The proxy itself made the connection, mostly to see whether we live (command LOCAL).
+    /// The proxy itself made the connection, mostly to see whether we live (command LOCAL). HAProxy says so of clients whose
+    /// addresses are not TCP's, too.
     Local,
     /// It was made for somebody whose TCP address the proxy does not tell (UNKNOWN, UNSPEC, or a Unix socket).
     Unknown,

@@ -69,9 +69,9 @@ impl Connection {
                 (self.peer, self.local) = (Some(source), Some(destination));
                 self.believed = shared.settings.forwarded_allow_ips.allows(Some(source.ip()));
             }
-            // The proxy's own word on this connection is that it does not know who speaks.
-            Some(ProxyHeader::Unknown) => self.believed = false,
-            Some(ProxyHeader::Local) | None => {}
+            // Nobody says who speaks. It may be the proxy itself; but of a client on a Unix socket HAProxy says LOCAL, too.
+            Some(ProxyHeader::Unknown | ProxyHeader::Local) => self.believed = false,
+            None => {}
         }
         Ok(if incoming.has_rest() { Prefaced::Done } else { Prefaced::Only })
     }

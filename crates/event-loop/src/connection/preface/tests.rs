@@ -56,7 +56,7 @@ fn whom_it_names_decides_whether_forwarded_fields_are_believed() {
         ("PROXY TCP4 192.0.2.7 10.0.0.1 5 80\r\n", "192.0.2.7:5", true),
         ("PROXY TCP4 192.0.2.8 10.0.0.1 5 80\r\n", "192.0.2.8:5", false),
         ("PROXY UNKNOWN\r\n", "10.9.9.9:1", false),
-        ("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "10.9.9.9:1", true),
+        ("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "10.9.9.9:1", false),
         ("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", "10.9.9.9:1", false),
     ] {
         let mut pair = from_proxy();
