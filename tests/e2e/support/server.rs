@@ -244,7 +244,8 @@ impl Builder {
         }
         let mut command = Command::new(if self.unprivileged { binary_for_everyone(&dir) } else { binary() });
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        command.env_remove("WEB_CONCURRENCY").envs(self.env).current_dir(dir.path());
+        command.env_remove("WEB_CONCURRENCY").env_remove("FORWARDED_ALLOW_IPS");
+        command.envs(self.env).current_dir(dir.path());
         if self.unprivileged {
             let nobody = User::from_name("nobody").expect("the user database is readable").expect("nobody exists");
             command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
