@@ -53,8 +53,8 @@ const LIMITS: Limits = Limits { request_line: 50, fields: 4, field_size: 36, bod
 
 /// The rows of the table: message, status, section.
 fn rows() -> BTreeMap<&'static str, (&'static str, &'static str)> {
-    let table = TABLE.split("\n## ").find_map(|part| part.strip_prefix("Refused\n")).unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let table = TABLE.split("\n## ").find_map(|part| part.strip_prefix("Refused\n"));
+    let rows = table.expect("the table is there").lines().filter(|line| line.starts_with("| ")).skip(2);
     rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let [_, status, section, message] = cells[..] else { panic!("four columns: {row}") };

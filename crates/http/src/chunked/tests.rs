@@ -67,6 +67,7 @@ fn bodies_are_refused() {
         ("1\r\na\rx", ChunkEnd),
         ("1;a\nb\r\n", ChunkExtension),
         ("1;a\0\r\n", ChunkExtension),
+        ("1;a\x7f\r\n", ChunkExtension),
         ("1;a\rb", BareCarriageReturn),
         ("1;0123456789012345678901234567890", ChunkExtensionTooLong),
         ("1;0123456789012345\r\na\r\n1;0123456789012345", ChunkExtensionTooLong),
