@@ -1,6 +1,7 @@
 //! What the fuzzers check, over the corpus they left and over inputs made from seeds: a stable compiler and a second do.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use arbtest::arbitrary::{Result, Unstructured};
@@ -12,8 +13,8 @@ macro_rules! each_target {
     ($($target:ident from $made:ident,)*) => {$(
         mod $target {
             #[test]
-            fn holds_for_the_corpus() {
-                super::for_each_kept(stringify!($target), super::$target);
+            fn holds_for_the_corpus() -> std::io::Result<()> {
+                super::for_each_kept(stringify!($target), super::$target)
             }
 
             #[test]
@@ -41,14 +42,15 @@ fn each_difference_from_hyper_that_is_allowed_is_there() {
     rserve_http_fuzz::differences_are_real();
 }
 
-fn for_each_kept(target: &str, check: fn(&[u8])) {
+fn for_each_kept(target: &str, check: fn(&[u8])) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        check(&fs::read(entry.unwrap().path()).unwrap());
+    for entry in fs::read_dir(folder)? {
+        check(&fs::read(entry?.path())?);
         count += 1;
     }
     assert!(count > 5, "the corpus of {target} has {count} inputs only");
+    Ok(())
 }
 
 const LINES: &[&str] = &[
