@@ -15,8 +15,8 @@ use crate::{Built, Context, Error, Exit, Settings};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Arbiter {
-    pub(crate) settings: Settings,
-    pub(crate) listeners: Vec<Option<Listener>>,
+    settings: Settings,
+    listeners: Vec<Listener>,
 }
 
 impl Arbiter {
@@ -28,7 +28,7 @@ impl Arbiter {
     pub fn bind(settings: Settings) -> Result<Self, Error> {
         let mut listeners = Vec::new();
         for bind in &settings.binds {
-            listeners.extend(Listener::bind(bind)?.into_iter().map(Some));
+            listeners.extend(Listener::bind(bind)?);
         }
         if listeners.len() > MAX_LISTENERS {
             return Err(Error::TooManyBinds { given: listeners.len(), most: MAX_LISTENERS });
@@ -41,7 +41,7 @@ impl Arbiter {
     /// `build` is called in each worker process, after the fork. Returns in the arbiter only, and only when every
     /// worker is gone. The process must have no other thread.
     pub fn run(self, build: &mut dyn FnMut(&mut Context) -> Built) -> Exit {
-        match Driver::new(self) {
+        match Driver::new(self.settings, self.listeners) {
             Ok(mut driver) => driver.run(build),
             Err(failed) => {
                 error!("{failed}");

@@ -20,7 +20,6 @@ use crate::listener::Listener;
 use crate::machine::{Action, Death, Event, Machine, Rules, SlotId};
 use crate::page::{Clock, Counts, MAX_LISTENERS, Page};
 use crate::report::{Books, since};
-use crate::run::Arbiter;
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
 use crate::{Error, Exit, ListenerId, Outcome, Settings};
@@ -56,8 +55,7 @@ struct Process {
 }
 
 impl Driver {
-    pub(crate) fn new(arbiter: Arbiter) -> Result<Self, Error> {
-        let Arbiter { settings, listeners } = arbiter;
+    pub(crate) fn new(settings: Settings, listeners: Vec<Listener>) -> Result<Self, Error> {
         let started = now();
         let rules = Rules {
             workers: settings.workers,
@@ -65,12 +63,12 @@ impl Driver {
             graceful_timeout: settings.graceful_timeout,
             drain: settings.drain,
         };
-        let one_way = listeners.iter().flatten().map(|listener| listener.tcp().is_none());
+        let one_way = listeners.iter().map(|listener| listener.tcp().is_none());
         Ok(Self {
             machine: Machine::new(rules, one_way, started),
             clock: Clock::new(started),
-            names: listeners.iter().flatten().map(Listener::name).collect(),
-            listeners,
+            names: listeners.iter().map(Listener::name).collect(),
+            listeners: listeners.into_iter().map(Some).collect(),
             workers: BTreeMap::new(),
             dead: BTreeMap::new(),
             spare_pages: Vec::new(),
