@@ -64,28 +64,37 @@ impl Listener {
                     .to_socket_addrs()
                     .map_err(|source| Error::Resolve { host: host.clone(), source: plain(source) })?
                     .collect();
-                resolved.into_iter().map(|address| Self::bind_tcp(bind, address)).collect()
+                let (mut bound, mut absent) = (Vec::new(), None);
+                for address in resolved {
+                    match Self::bind_tcp(address) {
+                        Ok(listener) => bound.push(listener),
+                        Err(cause) if is_absent(&cause) => absent = Some(cause),
+                        Err(cause) => return Err(bind_error(bind, cause)),
+                    }
+                }
+                // A name may stand for addresses that this machine does not have (localhost, where IPv6 is off).
+                match absent {
+                    Some(cause) if bound.is_empty() => Err(bind_error(bind, cause)),
+                    _ => Ok(bound),
+                }
             }
             Bind::Unix(path) => Ok(vec![Self::bind_unix(bind, path)?]),
         }
     }
 
-    fn bind_tcp(bind: &Bind, address: SocketAddr) -> Result<Self, Error> {
-        let make = || {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            // A restart need not wait for the old connections' TIME_WAIT; two listeners still cannot share a port.
-            socket.set_reuse_address(true)?;
-            socket.set_nonblocking(true)?;
-            // Accepted sockets inherit it, which saves a system call for each.
-            socket.set_tcp_nodelay(true)?;
-            if address.is_ipv6() {
-                socket.set_only_v6(!address.ip().is_unspecified())?;
-            }
-            socket.bind(&address.into())?;
-            let local = socket.local_addr()?.as_socket().unwrap_or(address);
-            Ok(Self { socket, address: Address::Tcp(local), adopted: false })
-        };
-        make().map_err(|cause| bind_error(bind, cause))
+    fn bind_tcp(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restart need not wait for the old connections' TIME_WAIT; two listeners still cannot share a port.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        // Accepted sockets inherit it, which saves a system call for each.
+        socket.set_tcp_nodelay(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.bind(&address.into())?;
+        let local = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Self { socket, address: Address::Tcp(local), adopted: false })
     }
 
     fn bind_unix(bind: &Bind, path: &Path) -> Result<Self, Error> {
@@ -185,6 +194,10 @@ fn remove_stale(bind: &Bind, path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(bind_error(bind, error)),
         Ok(()) | Err(_) => Err(Error::SocketInUse(bind.to_string())),
     }
+}
+
+fn is_absent(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
 }
 
 fn bind_error(bind: &Bind, cause: io::Error) -> Error {
