@@ -10,10 +10,11 @@ mod target;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod net;
+pub(crate) mod slow;
 pub(crate) mod soak;
 
 pub(crate) use outcome::{Exchange, Loss, Outcome, Tally};
-pub(crate) use process::{alive, send};
+pub(crate) use process::{Held, alive, send};
 pub(crate) use server::{Builder, Server, wait_until};
 pub(crate) use target::{Socket, Target, free_port};
 
