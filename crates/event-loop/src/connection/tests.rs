@@ -187,6 +187,49 @@ fn a_body_has_its_time_anew_with_every_four_kibibytes() {
     assert!(pair.received().starts_with("HTTP/1.1 408"));
 }
 
+/// Each limit of the settings is kept, not only its default, and names what it ended.
+#[test]
+fn each_time_limit_ends_its_client_with_its_reason() {
+    let settings = HttpSettings {
+        head_timeout: 2 * SECOND,
+        body_timeout: 3 * SECOND,
+        write_timeout: 4 * SECOND,
+        keep_alive: Some(5 * SECOND),
+        ..HttpSettings::default()
+    };
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc";
+    for (sent, answer, limit, reason) in [
+        ("", None, 2, CloseReason::Silent),
+        ("GET / HT", None, 2, CloseReason::HeadTimeout),
+        (post, None, 3, CloseReason::BodyTimeout),
+        (GET, Some(4_000_000), 4, CloseReason::WriteTimeout),
+        (GET, Some(5), 5, CloseReason::Idle),
+    ] {
+        let mut pair = Pair::with(settings.clone(), None);
+        if !sent.is_empty() {
+            let step = pair.send(sent);
+            assert_eq!(step, if answer.is_some() { Step::Request } else { Step::Wait }, "{reason}");
+        }
+        if let Some(length) = answer {
+            assert_eq!(pair.answer(vec![b'x'; length]), Step::Wait, "{reason}");
+        }
+        pair.wait(limit * SECOND - Duration::from_millis(1));
+        assert!(!pair.is_due(), "{reason}: too early");
+        pair.wait(Duration::from_millis(1));
+        assert!(pair.is_due(), "{reason}: too late");
+        let mut step = pair.connection.expire(&mut pair.shared);
+        // Those who are sent a 408 have a while to read it.
+        if matches!(reason, CloseReason::HeadTimeout | CloseReason::BodyTimeout) {
+            assert_eq!(step, Step::Wait, "{reason}");
+            assert!(pair.received().starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{reason}");
+            pair.wait(LINGER);
+            assert!(pair.is_due(), "{reason}: it lingers");
+            step = pair.connection.expire(&mut pair.shared);
+        }
+        assert_eq!(step, Step::Close(reason));
+    }
+}
+
 #[test]
 fn a_client_that_waits_for_a_continue_gets_it_before_its_body() {
     let mut pair = Pair::new(None);
