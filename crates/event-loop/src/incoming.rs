@@ -21,6 +21,8 @@ pub(crate) struct Incoming {
     bytes: Vec<u8>,
     at: usize,
     filled: usize,
+    /// The last read took all the room there was.
+    fast: bool,
     decoder: Decoder,
     head: Option<Range<usize>>,
     body: Collect,
@@ -49,7 +51,7 @@ pub(crate) enum Failure {
 /// Enough for most heads. A larger one, or a body, makes the buffer grow; such a buffer is not pooled.
 const BUFFER: usize = 4 * 1024;
 
-/// Room to read a body in few calls.
+/// Room to read a body that comes fast in few calls.
 const BODY_BUFFER: usize = 64 * 1024;
 
 impl Incoming {
@@ -58,6 +60,7 @@ impl Incoming {
             bytes: vec![0; BUFFER],
             at: 0,
             filled: 0,
+            fast: false,
             decoder: Decoder::new(limits),
             head: None,
             body: Collect::default(),
@@ -76,7 +79,8 @@ impl Incoming {
                 Ok(0) => return Ok(ReadOutcome::Eof),
                 Ok(read) => {
                     self.filled += read;
-                    return Ok(ReadOutcome::Read { bytes: read, more: read == room });
+                    self.fast = read == room;
+                    return Ok(ReadOutcome::Read { bytes: read, more: self.fast });
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Nothing),
@@ -90,6 +94,9 @@ impl Incoming {
         let wanted = match (&self.head, self.decoder.head().framing()) {
             (None, _) if self.filled == self.bytes.len() => self.bytes.len() * 2,
             (None, _) | (Some(_), Framing::None) => 0,
+            // A body that drips needs no more room than it has, and there may be many of them. There is some: a buffer
+            // that is full was filled by the last read.
+            (Some(_), _) if !self.fast => 0,
             (Some(head), Framing::Length(length)) => head.end + length.min(BODY_BUFFER as u64) as usize,
             (Some(head), Framing::Chunked) => head.end + BODY_BUFFER,
         };
@@ -284,6 +291,40 @@ mod tests {
 
         let mut incoming = Incoming::new(Limits::default(), Arc::default());
         assert_eq!(feed(&mut incoming, &[head, &b"a"[..]].concat()), Progress::More);
+    }
+
+    #[test]
+    fn only_a_body_that_comes_fast_gets_a_large_buffer() {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+        let mut incoming = Incoming::new(Limits::default(), Arc::default());
+        assert_eq!(feed(&mut incoming, head.as_bytes()), Progress::More);
+        for _ in 0..20 {
+            assert_eq!(feed(&mut incoming, &[b'x'; 1000]), Progress::More);
+        }
+        assert_eq!(incoming.bytes.len(), BUFFER);
+        let fast = vec![b'x'; 100_000];
+        let mut rest = fast.as_slice();
+        while !rest.is_empty() {
+            incoming.read_from(&mut rest).unwrap();
+            assert_eq!(incoming.decode(1 << 16).unwrap(), Progress::More);
+        }
+        assert_eq!(incoming.bytes.len(), head.len() + BODY_BUFFER);
+    }
+
+    #[test]
+    fn a_head_that_fills_the_buffer_leaves_room_for_its_body() {
+        for length in BUFFER - 2..BUFFER + 3 {
+            let frame = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX: \r\n\r\n";
+            let field = "x".repeat(length - frame.len());
+            let head = frame.replace("X: ", &format!("X: {field}"));
+            let mut incoming = Incoming::new(Limits::default(), Arc::default());
+            let mut rest = head.as_bytes();
+            while !rest.is_empty() {
+                incoming.read_from(&mut rest).unwrap();
+                assert_eq!(incoming.decode(1 << 16).unwrap(), Progress::More);
+            }
+            assert_eq!((feed(&mut incoming, b"a"), feed(&mut incoming, b"bc")), (Progress::More, Progress::Whole));
+        }
     }
 
     #[test]
