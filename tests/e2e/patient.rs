@@ -19,6 +19,7 @@ use crate::support::{
 
 each_class!(
     crowd_of_slow_clients_holds_nobody_up,
+    thousand_idle_connections_fit_in_five_mebibytes,
     resets_and_half_closes_at_every_byte_leave_nothing_behind,
     stored_bodies_of_clients_that_leave_are_gone,
     each_close_has_its_reason_in_the_log,
@@ -62,6 +63,20 @@ fn crowd_of_slow_clients_holds_nobody_up(class: &str) {
     drop((crowd, conn));
     assert!(wait_until(SOON, || Held::by(worker).descriptors <= before.descriptors), "{:?}", Held::by(worker));
     assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+}
+
+fn thousand_idle_connections_fit_in_five_mebibytes(class: &str) {
+    let server = Server::builder(class).args(["--keep-alive", "60"]).start();
+    let idle: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut conn = Conn::open(&server.target()).unwrap();
+            conn.send(request("/hello")).unwrap();
+            assert!(!conn.response().unwrap().closes());
+            conn
+        })
+        .collect();
+    let held = Held::by(server.workers()[0]);
+    assert!(held.descriptors > idle.len() && held.kib < 5 * 1024, "{held:?}");
 }
 
 /// A GET, a small POST, and one whose body is stored in a file from its first byte.
