@@ -11,8 +11,8 @@ use crate::incoming::{Failure, Incoming, Progress, ReadOutcome};
 use crate::sending::send;
 use crate::shared::Shared;
 
-/// So that one fast client cannot keep the others waiting.
-pub(super) const READS_PER_TURN: usize = 16;
+/// After this many reads, of up to 64 KiB each, the other connections have their turn, as with writes.
+pub(super) const READS_PER_TURN: usize = 4;
 
 /// How much of a body must come in the time limit.
 pub(super) const BODY_PROGRESS: usize = 4 * 1024;
