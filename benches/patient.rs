@@ -106,19 +106,26 @@ struct State {
     name: &'static str,
     connections: usize,
     sent: String,
-    /// Whether they wait for a response to it.
-    answered: bool,
+    /// What they send after all have sent that; then each waits for its response.
+    rest: Option<&'static str>,
 }
+
+const GET: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const HALF_A_HEAD: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Rest:";
 
 fn memory() {
     let upload = |length: usize, sent: usize| slow_upload(length) + &"x".repeat(sent);
-    let state = |name, connections, sent| State { name, connections, sent, answered: false };
+    let state = |name, connections, sent| State { name, connections, sent, rest: None };
     println!("\n| connections | PSS of the worker | for each |\n| --- | ---: | ---: |");
     for state in [
         state("none", 0, String::new()),
         state("silent", 1000, String::new()),
-        State { answered: true, ..state("idle after a response", 1000, request("/hello")) },
-        state("with half a head", 1000, "GET /hello HTTP/1.1\r\nHost: localhost\r\nX-".into()),
+        State { rest: Some(GET), ..state("idle after a response", 1000, String::new()) },
+        State {
+            rest: Some(" 1\r\n\r\n"),
+            ..state("idle after each had half a head at once", 1000, HALF_A_HEAD.into())
+        },
+        state("with half a head", 1000, HALF_A_HEAD.into()),
         state("with the first byte of a body of 50,000", 100, upload(50_000, 1)),
         state("with half of a body of 50,000", 100, upload(50_000, 25_000)),
         state("with half of a body of 1,000,000", 100, upload(1_000_000, 500_000)),
@@ -151,8 +158,11 @@ impl State {
             // All that was there before these is read by then.
             (0..100).for_each(|_| ask());
         }
-        if self.answered {
-            conns.iter_mut().for_each(|conn| assert_eq!(conn.response().unwrap().status, 200));
+        if let Some(rest) = self.rest {
+            conns.iter_mut().for_each(|conn| {
+                conn.send(rest).unwrap();
+                assert_eq!(conn.response().unwrap().status, 200);
+            });
         }
         wait_until(SOON, || Held::by(worker).descriptors >= none.descriptors + self.connections);
         (0..100).for_each(|_| ask());
