@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Write,
     net::{SocketAddr, TcpStream},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ each_class!(
     thousand_idle_connections_fit_in_five_mebibytes,
     resets_and_half_closes_at_every_byte_leave_nothing_behind,
     stored_bodies_of_clients_that_leave_are_gone,
+    worker_without_descriptors_serves_whom_it_has,
     each_close_has_its_reason_in_the_log,
     silence_ends_in_a_drain,
 );
@@ -114,10 +116,10 @@ fn resets_and_half_closes_at_every_byte_leave_nothing_behind(class: &str) {
             now.descriptors == before.descriptors
         });
         assert!(all_gone && now.nameless == before.nameless, "round {round}: {now:?}, at first {before:?}");
-        let bound = *after_first.get_or_insert(now.kib) + GROWTH_KIB;
-        assert!(now.kib <= bound, "round {round}: {now:?}, at most {bound} KiB were expected");
+        let bound = *after_first.get_or_insert(now.anonymous_kib) + GROWTH_KIB;
+        assert!(now.anonymous_kib <= bound, "round {round}: {now:?}, at most {bound} KiB were expected");
     }
-    println!("{before:?} and in the end {:?}", Held::by(worker));
+    println!("{after_first:?} KiB after the first round, in the end {:?}", Held::by(worker));
     assert_eq!(server.workers(), [worker], "the worker is another one");
 }
 
@@ -145,11 +147,34 @@ fn stored_bodies_of_clients_that_leave_are_gone(class: &str) {
     whole.send(&half).unwrap();
     assert!(whole.response().unwrap().body.len() > 2 * half.len());
     drop((whole, uploads));
-    assert!(
-        wait_until(SOON, || Held::by(worker) == Held { kib: Held::by(worker).kib, ..before }),
-        "{:?}",
-        Held::by(worker)
-    );
+    let all_gone = wait_until(SOON, || {
+        let now = Held::by(worker);
+        (now.descriptors, now.nameless) == (before.descriptors, before.nameless)
+    });
+    assert!(all_gone, "{:?}, at first {before:?}", Held::by(worker));
+}
+
+/// And whoever waits in the queue is served when others have gone.
+fn worker_without_descriptors_serves_whom_it_has(class: &str) {
+    let server = Server::builder(class).args(["--keep-alive", "20"]).start();
+    let worker = server.workers()[0];
+    let mut kept = Conn::open(&server.target()).unwrap();
+    let mut ask = |what: &str| {
+        kept.send(what).unwrap();
+        kept.response().unwrap().status
+    };
+    assert_eq!(ask(&request("/hello")), 200);
+    let limit = format!("--nofile={}", Held::by(worker).descriptors + 10);
+    assert!(Command::new("prlimit").args(["--pid", &worker.to_string(), &limit]).status().unwrap().success());
+
+    let mut conns: Vec<_> = (0..20).map(|_| Conn::open(&server.target()).unwrap()).collect();
+    server.wait_for_line(SOON, "the descriptors", |line| line.message().starts_with("cannot accept"));
+    assert_eq!(ask(&request("/hello")), 200);
+    let mut waiting = conns.pop().unwrap();
+    waiting.send(request("/hello")).unwrap();
+    assert!(!waiting.readable_within(Duration::from_millis(300)), "there was a descriptor for it");
+    drop(conns);
+    assert_eq!(waiting.response().unwrap().status, 200);
 }
 
 /// Those that come quickly; the others take the time limits of half a minute and are tested beside the code.

@@ -41,6 +41,8 @@ pub(crate) struct Held {
     pub(crate) nameless: usize,
     /// Memory of its own, and its share of what it has in common with others (PSS), in KiB.
     pub(crate) kib: usize,
+    /// The part of its memory that is no file's, in KiB: it does not change when others that run the program end.
+    pub(crate) anonymous_kib: usize,
 }
 
 impl Held {
@@ -51,9 +53,12 @@ impl Held {
         let targets: Vec<_> = folder.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect();
         let nameless = targets.iter().filter(|target| target.to_string_lossy().ends_with(" (deleted)")).count();
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
-        let kib = pss.and_then(|number| number.parse().ok()).expect("proc_pid_smaps(5) promises it");
-        Self { descriptors: targets.len(), nameless, kib }
+        let number = |name: &str| {
+            let number = rollup.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+            number.and_then(|number| number.parse().ok()).expect("proc_pid_smaps(5) promises it")
+        };
+        let (kib, anonymous_kib) = (number("Pss:"), number("Anonymous:"));
+        Self { descriptors: targets.len(), nameless, kib, anonymous_kib }
     }
 }
 
