@@ -84,8 +84,8 @@ fn thousand_idle_connections_fit_in_five_mebibytes(class: &str) {
 /// A GET, a small POST, and one whose body is stored in a file from its first byte.
 fn resets_and_half_closes_at_every_byte_leave_nothing_behind(class: &str) {
     /// So much may a heap be larger after some thousand connections than after some hundred: fragments, no leak. One
-    /// buffer that is lost with each connection would be twenty times that.
-    const GROWTH_KIB: usize = 512;
+    /// buffer that is lost with each connection would be sixty times that.
+    const GROWTH_KIB: usize = 128;
     const ROUNDS: usize = 5;
     let _turn = turn();
     let server = Server::builder(class).start();
