@@ -74,6 +74,23 @@ impl Body {
         }
     }
 
+    /// The bytes that are to come, if all of them are in memory: neither a reader nor a stream has to be asked.
+    ///
+    /// ```
+    /// use rserve_http::Body;
+    ///
+    /// assert_eq!(Body::from("hello").in_memory(), Some(&b"hello"[..]));
+    /// assert_eq!(Body::reader(std::io::empty(), 0).in_memory(), None);
+    /// ```
+    #[must_use]
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(b""),
+            Kind::Bytes(bytes) => Some(bytes),
+            Kind::Reader { .. } | Kind::Stream { .. } => None,
+        }
+    }
+
     /// Whether it is known that no bytes are to come.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
