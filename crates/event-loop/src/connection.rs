@@ -1,4 +1,5 @@
 mod close;
+mod flush;
 mod preface;
 mod receive;
 mod reply;
@@ -13,6 +14,7 @@ use socket2::Socket;
 
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
+use crate::output::Output;
 use crate::sending::Sending;
 use crate::shared::Shared;
 use close::LINGER;
@@ -22,9 +24,13 @@ use preface::Preface;
 ///
 /// ```text
 /// Silent ─▶ Head ─▶ Body ─▶ Ready ─▶ Taken ─▶ Writing ─▶ Idle ─▶ Head …
-///             └───────────────┘ ▲                │        │
-///                               └─ (pipelined) ──┘        └─▶ Lingering
+///             └───────────────┘ ▲      │         │        │
+///                               └──────┴─────────┘        └─▶ Lingering
+///                                 (pipelined)
 /// ```
+///
+/// A small response goes to the output at once, so that its connection does not stay in `Writing`. `Ending` is
+/// `Writing` for the last bytes of all.
 ///
 /// It does its own reading and writing, but neither waits nor closes itself: each call returns a [`Step`].
 #[derive(Debug)]
@@ -38,6 +44,7 @@ pub(crate) struct Connection {
     preface: Option<Preface>,
     state: State,
     deadline: Option<Instant>,
+    output: Option<Box<Output>>,
 }
 
 /// What is to be done with a connection next.
@@ -48,6 +55,8 @@ pub(crate) enum Step {
     Wait,
     /// Its request is whole: [`Connection::take_request`].
     Request,
+    /// Its request has been whole before, and may be taken now that the client has read its earlier responses.
+    Resume,
     Close(CloseReason),
 }
 
@@ -85,6 +94,10 @@ enum State {
     /// A worker has the request.
     Taken,
     Writing(Box<Writing>),
+    /// The output is the last that it gets.
+    Ending {
+        reason: CloseReason,
+    },
     /// Our side is shut. What still comes is read and dropped, so that no reset destroys the response on its way.
     Lingering {
         reason: CloseReason,
@@ -105,25 +118,28 @@ impl Connection {
         let deadline = Some(shared.silent_until(accepted));
         let believed = shared.settings.forwarded_allow_ips.allows(peer.map(|peer| peer.ip()));
         let preface = Preface::of(peer, shared);
-        Self { socket, peer, local, believed, preface, state: State::Silent { accepted }, deadline }
+        Self { socket, peer, local, believed, preface, state: State::Silent { accepted }, deadline, output: None }
     }
 
     /// What to wait for; `None` while the next move is ours.
-    pub(crate) const fn wants(&self) -> Option<Interest> {
+    pub(crate) fn wants(&self) -> Option<Interest> {
+        if self.is_stuck() {
+            return Some(Interest::Write);
+        }
         match self.state {
             State::Silent { .. }
             | State::Idle { .. }
             | State::Head { .. }
             | State::Body { .. }
             | State::Lingering { .. } => Some(Interest::Read),
-            State::Writing(_) => Some(Interest::Write),
+            State::Writing(_) | State::Ending { .. } => Some(Interest::Write),
             State::Ready { .. } | State::Taken => None,
         }
     }
 
     /// When [`expire`](Self::expire) is to be called.
-    pub(crate) const fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.stuck_until().or(self.deadline)
     }
 
     pub(crate) const fn is_silent(&self) -> bool {
@@ -139,9 +155,9 @@ impl Connection {
         if let State::Ready { incoming } = &self.state { Some(incoming.head()) } else { None }
     }
 
-    /// The first line of the request whose response is being sent.
-    pub(crate) fn line_in_writing(&self) -> &[u8] {
-        if let State::Writing(writing) = &self.state { writing.incoming.head().request_line() } else { b"" }
+    /// The first line of the request whose response is being sent piece by piece.
+    pub(crate) fn line_in_writing(&self) -> Option<&[u8]> {
+        if let State::Writing(writing) = &self.state { Some(writing.incoming.head().request_line()) } else { None }
     }
 
     /// Gives the whole request away, until [`respond`](Self::respond).
@@ -157,6 +173,10 @@ impl Connection {
 
     /// Its deadline has passed.
     pub(crate) fn expire(&mut self, shared: &mut Shared) -> Step {
+        if self.is_stuck() {
+            self.reset_on_close();
+            return Step::Close(CloseReason::WriteTimeout);
+        }
         match &self.state {
             State::Silent { .. } => Step::Close(CloseReason::Silent),
             State::Idle { answered } if shared.now < *answered + LINGER => {
@@ -171,7 +191,7 @@ impl Connection {
                 Step::Close(CloseReason::WriteTimeout)
             }
             State::Lingering { reason, .. } => Step::Close(*reason),
-            State::Ready { .. } | State::Taken => Step::Wait,
+            State::Ready { .. } | State::Taken | State::Ending { .. } => Step::Wait,
         }
     }
 
@@ -185,19 +205,26 @@ impl Connection {
             | State::Ready { .. }
             | State::Taken
             | State::Writing(_)
+            | State::Ending { .. }
             | State::Lingering { .. } => {}
         }
     }
 
     /// What to put down for it if it is cut now.
-    pub(crate) const fn reason_if_cut(&self) -> CloseReason {
+    pub(crate) fn reason_if_cut(&self) -> CloseReason {
+        if self.has_output() {
+            return CloseReason::Quit;
+        }
         match self.state {
             State::Silent { .. } => CloseReason::Silent,
             State::Idle { .. } => CloseReason::Idle,
             State::Lingering { reason, .. } => reason,
-            State::Head { .. } | State::Body { .. } | State::Ready { .. } | State::Taken | State::Writing(_) => {
-                CloseReason::Quit
-            }
+            State::Head { .. }
+            | State::Body { .. }
+            | State::Ready { .. }
+            | State::Taken
+            | State::Writing(_)
+            | State::Ending { .. } => CloseReason::Quit,
         }
     }
 }

@@ -1,3 +1,4 @@
+mod flush;
 mod held;
 mod wait;
 
@@ -16,6 +17,7 @@ use crate::doors::Doors;
 use crate::settings::HttpSettings;
 use crate::shared::{Phase, Shared};
 use crate::taken::Taken;
+use crate::unsent::Unsent;
 use crate::window::Window;
 use held::Held;
 
@@ -30,7 +32,7 @@ use held::Held;
 /// /// What a worker does in each of its steps.
 /// fn step(events: &mut EventLoop, cx: &mut Context, app: &dyn Handler) -> std::io::Result<()> {
 ///     events.poll(cx)?;
-///     while let Some(mut request) = events.next_request(cx) {
+///     while let Some(mut request) = events.next_request(cx)? {
 ///         let response = request.answer(app);
 ///         events.respond(cx, request, response)?;
 ///     }
@@ -43,19 +45,23 @@ pub struct EventLoop {
     window: Window,
     connections: Slab<Held>,
     lingering: usize,
-    /// Those with a whole request, in the order in which it became whole.
+    /// Those with a whole request, in the order in which it became whole; one that has its turn stays in front.
     ready: VecDeque<usize>,
+    unsent: Unsent,
     shared: Shared,
     events: Vec<EpollEvent>,
     /// No connection's deadline is before this.
     next_check: Option<Instant>,
     /// Accepts since the last look at the other descriptors.
     unwatched_accepts: u8,
-    /// How many requests were taken out.
-    taken: u64,
+    /// How often it was a connection's turn to have requests taken out.
+    turns: u64,
     /// When that many were, it is the turn of somebody who waits at a door.
     let_in_at: Option<u64>,
 }
+
+/// After this many pipelined requests of one connection the others have their turn.
+const MOST_IN_TURN: u8 = 15;
 
 /// How many events are taken at once.
 const EVENTS: usize = 256;
@@ -82,17 +88,19 @@ impl EventLoop {
             connections: Slab::new(),
             lingering: 0,
             ready: VecDeque::new(),
+            unsent: Unsent::new(),
             shared: Shared::new(settings, Instant::now()),
             events: vec![EpollEvent::empty(); EVENTS],
             next_check: None,
             unwatched_accepts: 0,
-            taken: 0,
+            turns: 0,
             let_in_at: None,
         })
     }
 
-    /// One pass: waits for something to happen, reads and writes what can be, closes what is over its time, and accepts
-    /// one connection if no request is ready, or if all are served that were ready when somebody came.
+    /// One pass: sends the responses that were held back, waits for something to happen, reads and writes what can be,
+    /// closes what is over its time, and accepts one connection if no request is ready, or if all are served that were
+    /// ready when somebody came.
     ///
     /// Blocks up to [`Context::wait_limit`], and not at all while a request is ready. `false`: it was woken or has
     /// waited in vain, so the worker's step is to return once the requests that are ready are served.
@@ -101,6 +109,7 @@ impl EventLoop {
     ///
     /// What `epoll_wait(2)` and `epoll_ctl(2)` say.
     pub fn poll(&mut self, cx: &mut Context) -> io::Result<bool> {
+        self.flush()?;
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
         let mut go_on = true;
@@ -120,26 +129,53 @@ impl EventLoop {
         Ok(go_on)
     }
 
-    /// Takes out the request that has waited longest.
-    pub fn next_request(&mut self, cx: &Context) -> Option<Taken> {
-        let key = self.ready.pop_front()?;
-        self.taken += 1;
-        let connection = &mut self.connections[key].connection;
+    /// Takes out the request that has waited longest. Of a connection with several in its buffer the next ones follow, so
+    /// that their responses are sent together; after a few of them the others have their turn.
+    ///
+    /// Before, sends the responses that have been held back long enough; at the end, all of them.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_ctl(2)` says.
+    pub fn next_request(&mut self, cx: &Context) -> io::Result<Option<Taken>> {
+        if self.must_flush() {
+            self.flush()?;
+        }
+        let Some(key) = self.ready.pop_front() else { return Ok(None) };
+        let held = &mut self.connections[key];
+        if held.in_turn == 0 {
+            self.turns += 1;
+        }
+        let connection = &mut held.connection;
         let incoming = connection.take_request().expect("invariant: a connection is queued when its request is whole");
         let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.draining() };
-        Some(Taken { key, incoming, connect, believed: connection.believed })
+        Ok(Some(Taken { key, incoming, connect, believed: connection.believed }))
     }
 
-    /// Sends the response to a request; what the client does not take at once is sent in later passes.
+    /// Takes the response to a request. A small one is sent together with others, by [`flush`](Self::flush) at the
+    /// latest; of a large one, what the client does not take at once is sent in later passes.
     ///
     /// # Errors
     ///
     /// What `epoll_ctl(2)` says.
     pub fn respond(&mut self, cx: &Context, request: Taken, response: Response) -> io::Result<()> {
-        self.shared.now = Instant::now();
+        let now = Instant::now();
+        self.unsent.note_call(self.shared.now, now);
+        self.shared.now = now;
         self.follow_phase(cx);
-        let step = self.connections[request.key].connection.respond(request.incoming, response, &mut self.shared);
-        self.apply(request.key, step)
+        let Taken { key, incoming, .. } = request;
+        let held = &mut self.connections[key];
+        let step = held.connection.respond(incoming, response, &mut self.shared);
+        if held.connection.has_output() && !held.connection.is_stuck() {
+            self.unsent.add(key, now);
+        }
+        let goes_on = step == Step::Request && held.in_turn < MOST_IN_TURN && !self.unsent.app_is_slow();
+        held.in_turn = if goes_on { held.in_turn + 1 } else { 0 };
+        self.apply(key, step)?;
+        if !goes_on && (!self.shared.settings.gather_responses || self.unsent.app_is_slow()) {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// The time as of the last wait or response; reading it costs nothing.
@@ -160,8 +196,10 @@ impl EventLoop {
         self.connections.is_empty()
     }
 
-    /// Ends all connections where they stand. Does not block.
+    /// Sends what is finished and ends all connections where they stand. Does not block.
     pub fn quit(&mut self) {
+        // It fails only if a descriptor cannot be waited on, and nobody is going to wait.
+        let _ = self.flush();
         for held in self.connections.drain() {
             let reason = held.connection.reason_if_cut();
             tracing::debug!(peer = ?held.connection.peer, %reason, "closed");
@@ -193,8 +231,8 @@ impl EventLoop {
             self.let_in_at = None;
             return false;
         }
-        let turn = *self.let_in_at.get_or_insert(self.taken + self.ready.len() as u64);
-        let is_turn = self.taken >= turn;
+        let turn = *self.let_in_at.get_or_insert(self.turns + self.ready.len() as u64);
+        let is_turn = self.turns >= turn;
         if is_turn {
             self.let_in_at = None;
         }
@@ -210,7 +248,8 @@ impl EventLoop {
         let Some(accepted) = self.doors.accept(cx, self.shared.now) else { return Ok(()) };
         self.unwatched_accepts = self.unwatched_accepts.saturating_add(1);
         let connection = Connection::new(accepted.stream, accepted.peer, accepted.local, &self.shared);
-        let held = Held { connection, ticket: accepted.ticket, registered: None, young: None, lingering: false };
+        let held =
+            Held { connection, ticket: accepted.ticket, registered: None, young: None, lingering: false, in_turn: 0 };
         let key = self.connections.insert(held);
         // The request has mostly come by now.
         let held = &mut self.connections[key];
@@ -233,25 +272,45 @@ impl EventLoop {
             Step::Request => {
                 let settings = &self.shared.settings;
                 held.ticket.request(held.connection.head().is_some_and(|head| settings.is_health_check(&head)));
-                self.ready.push_back(key);
-                Ok(())
+                self.enqueue(key)
             }
+            Step::Resume => self.enqueue(key),
             Step::Wait => {
                 if held.connection.is_lingering() && !held.lingering {
                     held.lingering = true;
                     self.lingering += 1;
                 }
-                if let Some(deadline) = held.connection.deadline() {
-                    let earlier = self.next_check.is_none_or(|next| deadline < next);
-                    self.next_check = if earlier { Some(deadline) } else { self.next_check };
-                }
-                held.watch(&self.epoll, key)
+                self.watch(key)
             }
             Step::Close(reason) => {
                 self.close(key, reason);
                 Ok(())
             }
         }
+    }
+
+    /// Has the connection called again when what it waits for happens, or its time is over.
+    fn watch(&mut self, key: usize) -> io::Result<()> {
+        let held = &mut self.connections[key];
+        if let Some(deadline) = held.connection.deadline() {
+            let earlier = self.next_check.is_none_or(|next| deadline < next);
+            self.next_check = if earlier { Some(deadline) } else { self.next_check };
+        }
+        held.watch(&self.epoll, key)
+    }
+
+    /// Puts a connection whose request is whole into the queue.
+    fn enqueue(&mut self, key: usize) -> io::Result<()> {
+        let held = &mut self.connections[key];
+        if held.connection.is_stuck() {
+            return self.watch(key);
+        }
+        if held.in_turn > 0 {
+            self.ready.push_front(key)
+        } else {
+            self.ready.push_back(key)
+        }
+        Ok(())
     }
 
     fn close(&mut self, key: usize, reason: CloseReason) {

@@ -12,8 +12,8 @@ use crate::collect::Collect;
 /// A connection has one only while it has bytes of a request; an idle one gives it back to the [`Pool`].
 ///
 /// ```text
-/// bytes   head │ (body, taken out as it is decoded) │ not decoded yet │ room to read into
-///              head.end                             at                filled
+/// bytes   (done) │ head │ (body, taken out as it is decoded) │ not decoded yet │ room to read into
+///                       head.end                             at                filled
 /// ```
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -186,7 +186,10 @@ impl Incoming {
     pub(crate) fn next_request(&mut self) {
         self.decoder.next_request();
         self.head = None;
-        self.compact();
+        // What is there may well be the next request: it is moved only once it turns out not to be whole.
+        if !self.has_rest() {
+            (self.at, self.filled) = (0, 0);
+        }
     }
 
     /// Moves what is not decoded yet to the front, behind the head.

@@ -12,10 +12,12 @@ mod date;
 mod doors;
 mod event_loop;
 mod incoming;
+mod output;
 mod sending;
 mod settings;
 mod shared;
 mod taken;
+mod unsent;
 mod window;
 
 pub use app_panic::quiet_app_panics;

@@ -36,7 +36,7 @@ pub(crate) enum Cut {
 }
 
 /// Up to here a copy into the head's buffer is cheaper than a second entry for the kernel to walk.
-const COPIED: usize = 4 * 1024;
+pub(crate) const COPIED: usize = 4 * 1024;
 
 /// After this many writes, of up to 64 KiB each if the body is a reader, the other connections have their turn. Somebody
 /// who asks for little waits for as many turns as there are clients who read much.

@@ -55,6 +55,11 @@ pub struct HttpSettings {
     /// the path of the target as it was sent. Empty by default; Kubernetes', AWS's and Google's checkers are known by
     /// their User-Agent.
     pub health_paths: Vec<String>,
+    /// Whether small responses to several clients that are finished in one pass are sent together, never later than
+    /// about a millisecond unless the app then takes longer than it lately did. True by default: on the same machine
+    /// each send may wake the client on the core that works on the next request. Responses to pipelined requests of one
+    /// client are sent together in any case.
+    pub gather_responses: bool,
     /// Which versions of the PROXY protocol may stand before the first request of a connection. `None`, the default: none,
     /// so that a header is a malformed request.
     pub proxy_protocol: Option<ProxyProtocol>,
@@ -77,6 +82,7 @@ impl Default for HttpSettings {
             write_timeout: Duration::from_secs(60),
             spool_threshold: 64 * 1024,
             health_paths: Vec::new(),
+            gather_responses: true,
             proxy_protocol: None,
             proxy_allow_from: AllowList::default(),
             forwarded_allow_ips: Arc::default(),
@@ -88,8 +94,16 @@ impl HttpSettings {
     /// Whether a request comes from something that only wants to know whether we live.
     pub(crate) fn is_health_check(&self, head: &Head<'_>) -> bool {
         const AGENTS: [&[u8]; 3] = [b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/"];
-        self.health_paths.iter().any(|path| path == head.path())
+        self.is_health_path(head)
             || head.header("user-agent").is_some_and(|agent| AGENTS.iter().any(|known| agent.starts_with(known)))
+    }
+
+    fn is_health_path(&self, head: &Head<'_>) -> bool {
+        if self.health_paths.is_empty() {
+            return false;
+        }
+        let path = head.path();
+        self.health_paths.iter().any(|health| health == path)
     }
 }
 

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::date::Date;
 use crate::incoming::Pool;
+use crate::output::OutputPool;
 use crate::settings::HttpSettings;
 
 /// What the connections of a loop have in common.
@@ -13,7 +14,8 @@ pub(crate) struct Shared {
     pub(crate) now: Instant,
     pub(crate) date: Date,
     pub(crate) pool: Pool,
-    /// Where heads of responses are written, and discarded input is read to.
+    pub(crate) outputs: OutputPool,
+    /// Where discarded input is read to.
     pub(crate) scratch: Vec<u8>,
     pub(crate) phase: Phase,
 }
@@ -40,7 +42,15 @@ const SILENCE: Duration = Duration::from_secs(3);
 impl Shared {
     pub(crate) fn new(settings: HttpSettings, now: Instant) -> Self {
         let pool = Pool::new(settings.limits, Arc::clone(&settings.forwarded_allow_ips));
-        Self { settings, now, date: Date::new(), pool, scratch: Vec::new(), phase: Phase::Serving }
+        Self {
+            settings,
+            now,
+            date: Date::new(),
+            pool,
+            outputs: OutputPool::default(),
+            scratch: Vec::new(),
+            phase: Phase::Serving,
+        }
     }
 
     /// Whether a connection may go on after a response.

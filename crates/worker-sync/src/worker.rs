@@ -52,10 +52,10 @@ impl Worker for SyncWorker {
         let until = self.events.now() + STEP;
         loop {
             let go_on = self.events.poll(cx)?;
-            while let Some(request) = self.events.next_request(cx) {
+            while let Some(request) = self.events.next_request(cx)? {
                 self.serve(request, cx)?;
                 if self.events.now() >= until {
-                    return Ok(());
+                    return self.events.flush();
                 }
             }
             if !go_on || self.events.now() >= until {

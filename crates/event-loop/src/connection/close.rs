@@ -9,7 +9,7 @@ use super::receive::READS_PER_TURN;
 use super::{Connection, State, Step};
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
-use crate::sending::{Cut, send};
+use crate::sending::Cut;
 use crate::shared::Shared;
 
 /// How long a client may take to notice that we are done with it. By then a response that it wants has been
@@ -24,17 +24,9 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 impl Connection {
     /// Answers in the app's stead, for the last time.
     pub(super) fn refuse(&mut self, status: StatusCode, reason: CloseReason, shared: &mut Shared) -> Step {
-        shared.scratch.clear();
-        encode_error(status, &reason.to_string(), true, shared.date.at(shared.now), &mut shared.scratch);
-        self.send_refusal(reason, shared)
-    }
-
-    pub(super) fn send_refusal(&mut self, reason: CloseReason, shared: &Shared) -> Step {
-        match send(&self.socket, &shared.scratch) {
-            Ok(sent) if sent == shared.scratch.len() => self.linger(reason, shared.now + LINGER),
-            // The client has not even read its earlier responses.
-            Ok(_) | Err(_) => Step::Close(reason),
-        }
+        let output = shared.outputs.bytes_of(&mut self.output);
+        encode_error(status, &reason.to_string(), true, shared.date.at(shared.now), output);
+        self.end(reason, shared)
     }
 
     pub(super) fn linger(&mut self, reason: CloseReason, until: Instant) -> Step {

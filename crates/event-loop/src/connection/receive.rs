@@ -8,7 +8,6 @@ use super::preface::Prefaced;
 use super::{Connection, State, Step};
 use crate::close_reason::CloseReason;
 use crate::incoming::{Failure, Incoming, Progress, ReadOutcome};
-use crate::sending::send;
 use crate::shared::Shared;
 
 /// After this many reads, of up to 64 KiB each, the other connections have their turn, as with writes.
@@ -26,7 +25,7 @@ impl Connection {
             State::Head { incoming, answered } => self.read_on(incoming, answered, 0, shared),
             State::Body { incoming, unmarked } => self.read_on(incoming, None, unmarked, shared),
             State::Lingering { reason, read } => self.discard(reason, read, shared),
-            state @ (State::Ready { .. } | State::Taken | State::Writing(_)) => {
+            state @ (State::Ready { .. } | State::Taken | State::Writing(_) | State::Ending { .. }) => {
                 self.state = state;
                 Step::Wait
             }
@@ -105,9 +104,9 @@ impl Connection {
                     return Step::Wait;
                 }
                 Err(refusal) => {
-                    shared.scratch.clear();
-                    refusal.encode(shared.date.at(shared.now), &mut shared.scratch);
-                    return self.send_refusal(CloseReason::Proxy(refusal), shared);
+                    let output = shared.outputs.bytes_of(&mut self.output);
+                    refusal.encode(shared.date.at(shared.now), output);
+                    return self.end(CloseReason::Proxy(refusal), shared);
                 }
             }
         }
@@ -119,17 +118,17 @@ impl Connection {
                 Step::Request
             }
             Ok(progress) => {
-                // Twenty-five bytes into an empty buffer: whoever has left no room for them reads nothing at all.
-                if progress == Progress::MoreExpected && !matches!(send(&self.socket, CONTINUE), Ok(25)) {
-                    return Step::Close(CloseReason::RequestCut);
-                }
                 let unmarked = if had_head { unmarked } else { BODY_PROGRESS };
-                self.wait_for_more(incoming, answered, unmarked, shared)
+                let step = self.wait_for_more(incoming, answered, unmarked, shared);
+                if progress != Progress::MoreExpected {
+                    return step;
+                }
+                shared.outputs.bytes_of(&mut self.output).extend_from_slice(CONTINUE);
+                self.flush(shared)
             }
             Err(Failure::Refused(refusal)) => {
-                shared.scratch.clear();
-                refusal.encode(shared.date.at(shared.now), &mut shared.scratch);
-                self.send_refusal(CloseReason::Refused(refusal), shared)
+                refusal.encode(shared.date.at(shared.now), shared.outputs.bytes_of(&mut self.output));
+                self.end(CloseReason::Refused(refusal), shared)
             }
             Err(Failure::Spool(error)) => {
                 tracing::error!(request = %incoming.line(), %error, "a request body cannot be stored; is the disk full?");

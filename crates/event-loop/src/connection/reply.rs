@@ -1,46 +1,81 @@
 use std::mem;
 
 use http::StatusCode;
-use rserve_http::{Outgoing, Response, encode_error, encode_head};
+use rserve_http::{Body, Outgoing, Response, encode_error, encode_head};
 
-use super::close::LINGER;
 use super::{Connection, State, Step, Writing};
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
-use crate::sending::{Sending, Sent};
+use crate::sending::{COPIED, Sending, Sent};
 use crate::shared::Shared;
+
+/// With this much unsent the connection sends at once.
+const OUTPUT: usize = 16 * 1024;
 
 /// The response, and what follows it.
 impl Connection {
-    /// Sends the response to the request that was taken.
+    /// Puts the response to the request that was taken into the output if it is small and there, and sends it as far as
+    /// the client takes it otherwise.
     pub(crate) fn respond(&mut self, incoming: Box<Incoming>, response: Response, shared: &mut Shared) -> Step {
         let mut exchange = incoming.head().index().exchange();
         exchange.keep_alive &= shared.keeps_connections();
-        let date = shared.date.at(shared.now);
-        shared.scratch.clear();
+        let is_small = response.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
+        if !is_small && self.has_output() {
+            // Earlier responses go even if this one fails. If the client has left, sending this one tells.
+            let _ = self.flush(shared);
+        }
+        let output = shared.outputs.bytes_of(&mut self.output);
         let (parts, body) = response.into_parts();
-        let (framing, persist) = match encode_head(&parts, body.len(), &exchange, date, &mut shared.scratch) {
+        let (framing, persist) = match encode_head(&parts, body.len(), &exchange, shared.date.at(shared.now), output) {
             Ok(encoded) => encoded,
             Err(error) => {
                 tracing::error!(request = %incoming.line(), %error, "a response cannot be sent");
                 let (text, close) = ("internal server error", !exchange.keep_alive || exchange.is_head);
-                encode_error(StatusCode::INTERNAL_SERVER_ERROR, text, close, date, &mut shared.scratch);
+                let date = shared.date.at(shared.now);
+                encode_error(StatusCode::INTERNAL_SERVER_ERROR, text, close, date, output);
                 (Outgoing::None, !close)
             }
         };
-        match Sending::start(&self.socket, &mut shared.scratch, body, framing) {
-            (_, Ok(Sent::All)) => self.after_response(incoming, persist, shared),
-            (sending, Ok(Sent::Part)) => {
+        if !is_small {
+            return self.send_body(incoming, body, framing, persist, shared);
+        }
+        if framing != Outgoing::None {
+            output.extend_from_slice(body.in_memory().unwrap_or_default());
+        }
+        if output.len() >= OUTPUT {
+            // What follows depends on the next request, and on whether this one went.
+            let _ = self.flush(shared);
+        }
+        self.after_response(incoming, persist, shared)
+    }
+
+    fn send_body(
+        &mut self,
+        incoming: Box<Incoming>,
+        body: Body,
+        framing: Outgoing,
+        persist: bool,
+        shared: &mut Shared,
+    ) -> Step {
+        let Some(output) = &mut self.output else { return Step::Wait };
+        let (sending, sent) = Sending::start(&self.socket, output.hand_over(), body, framing);
+        shared.outputs.give_back(&mut self.output);
+        match sent {
+            Ok(Sent::All) => self.after_response(incoming, persist, shared),
+            Ok(Sent::Part) => {
                 self.deadline = Some(shared.now + shared.settings.write_timeout);
                 self.state = State::Writing(Box::new(Writing { incoming, sending, persist }));
                 Step::Wait
             }
-            (_, Err(cut)) => self.cut(cut, &incoming),
+            Err(cut) => self.cut(cut, &incoming),
         }
     }
 
     /// Goes on with the response, when there is room for more. May be called in vain.
     pub(crate) fn on_writable(&mut self, shared: &mut Shared) -> Step {
+        if self.is_stuck() {
+            return self.flush(shared);
+        }
         match mem::replace(&mut self.state, State::Taken) {
             State::Writing(mut writing) => {
                 let (moved, sent) = writing.sending.go_on(&self.socket);
@@ -77,10 +112,9 @@ impl Connection {
             self.deadline = Some(shared.idle_until(shared.now));
             Step::Wait
         } else if client_asked && !has_rest {
-            Step::Close(CloseReason::ClientAsked)
+            self.end(CloseReason::ClientAsked, shared)
         } else {
-            let until = shared.now + LINGER;
-            self.linger(CloseReason::LastResponse, until)
+            self.end(CloseReason::LastResponse, shared)
         }
     }
 }

@@ -43,7 +43,16 @@ impl Pair {
 
     pub(super) fn answer(&mut self, body: impl Into<Body>) -> Step {
         let incoming = self.connection.take_request().unwrap();
-        self.connection.respond(incoming, Response::new(body.into()), &mut self.shared)
+        let step = self.connection.respond(incoming, Response::new(body.into()), &mut self.shared);
+        self.flush(step)
+    }
+
+    /// What the loop does at the end of a pass: nothing may come of it, or the step.
+    pub(super) fn flush(&mut self, step: Step) -> Step {
+        match self.connection.flush(&mut self.shared) {
+            Step::Wait => step,
+            other => other,
+        }
     }
 
     /// What the client has got by now.
@@ -316,7 +325,8 @@ fn a_response_that_cannot_be_sent_becomes_a_500_and_the_connection_goes_on() {
     assert_eq!(pair.send(GET), Step::Request);
     let incoming = pair.connection.take_request().unwrap();
     let response = http::Response::builder().header("content-length", "seven").body("hello".into()).unwrap();
-    assert_eq!(pair.connection.respond(incoming, response, &mut pair.shared), Step::Wait);
+    let step = pair.connection.respond(incoming, response, &mut pair.shared);
+    assert_eq!(pair.flush(step), Step::Wait);
     assert!(pair.received().starts_with("HTTP/1.1 500"));
     assert_eq!(pair.send(GET), Step::Request);
 }

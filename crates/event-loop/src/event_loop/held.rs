@@ -13,6 +13,8 @@ pub(super) struct Held {
     pub(super) registered: Option<Interest>,
     pub(super) young: Option<Place>,
     pub(super) lingering: bool,
+    /// How many requests it has had taken out in this turn.
+    pub(super) in_turn: u8,
 }
 
 impl Held {

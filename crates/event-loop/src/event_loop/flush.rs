@@ -1,0 +1,41 @@
+use std::io;
+
+use super::EventLoop;
+use crate::connection::Step;
+
+/// Sending responses that were held back.
+impl EventLoop {
+    /// Sends them all, as far as the clients take them. [`poll`](Self::poll) does so too, and
+    /// [`next_request`](Self::next_request) when no request is ready: to be called by a worker that does something else.
+    ///
+    /// Does not block.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_ctl(2)` says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while let Some(key) = self.unsent.pop() {
+            // Closed in the meantime, perhaps with another in its place.
+            let Some(held) = self.connections.get_mut(key) else { continue };
+            let was_ready = held.connection.is_ready();
+            let step = held.connection.flush(&mut self.shared);
+            if step == Step::Wait && !held.connection.is_stuck() {
+                continue;
+            }
+            if was_ready {
+                self.ready.retain(|ready| *ready != key);
+            }
+            self.apply(key, step)?;
+        }
+        Ok(())
+    }
+
+    /// Whether responses are to be sent before the app is called again.
+    pub(super) fn must_flush(&self) -> bool {
+        match self.ready.front() {
+            None => true,
+            // In the middle of a connection's turn its responses are still to be gathered.
+            Some(key) => self.unsent.is_due(self.shared.now, self.connections[*key].in_turn > 0),
+        }
+    }
+}
