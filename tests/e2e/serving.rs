@@ -14,6 +14,7 @@ each_class!(
     keep_alive_serves_many_requests_on_one_connection,
     idle_connection_is_closed_after_its_time,
     pipelined_requests_are_answered_in_order,
+    small_responses_to_many_are_all_sent,
     pipelined_input_does_not_destroy_the_response,
     head_has_the_length_and_no_body,
     http_1_0_is_closed_unless_it_asks_otherwise,
@@ -114,6 +115,27 @@ fn pipelined_requests_are_answered_in_order(class: &str) {
     conn.send(requests).unwrap();
     for number in 0..20 {
         assert_eq!(conn.response().unwrap().body.len(), number * 1000);
+    }
+}
+
+/// Responses may be held back to be sent together, but none beyond the moment when nothing else is to be done.
+fn small_responses_to_many_are_all_sent(class: &str) {
+    const DEPTH: usize = 100;
+    let server = Server::builder(class).args(KEEP_ALIVE).start();
+    let mut conns: Vec<_> = (0..20).map(|_| Conn::open(&server.target()).unwrap()).collect();
+    for round in 0..5 {
+        for conn in &mut conns {
+            conn.send(request("/sleep/0").repeat(DEPTH)).unwrap();
+            conn.send(request(&format!("/bytes/{round}"))).unwrap();
+            conn.send(request("/hello")).unwrap();
+        }
+        for conn in &mut conns {
+            for _ in 0..DEPTH {
+                assert_eq!(conn.response().unwrap().text(), "slept 0 ms\n");
+            }
+            assert_eq!(conn.response().unwrap().body.len(), round);
+            assert_eq!(conn.response().unwrap().text(), "Hello, World!");
+        }
     }
 }
 
