@@ -94,7 +94,7 @@ fn check_machine_paths(source: &Source, findings: &mut Vec<String>) {
         return;
     }
     for (number, line) in source.lines() {
-        for path in ["/work/", "/farm/", "/root/", "/home/", "/tmp/target"] {
+        for path in ["/root/", "/home/", "/Users/", "/tmp/target"] {
             if line.contains(path) {
                 findings.push(format!("{}:{number}: {path} is a path of one machine", source.path));
             }
