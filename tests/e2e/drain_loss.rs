@@ -72,6 +72,8 @@ fn without_the_drain_connections_are_lost(class: &str) {
     let tally = load.stop();
     println!("{tally}");
     assert!(tally.lost() > 5, "{tally}");
+    // Not in silence.
+    server.wait_for_line(Duration::from_secs(1), "the backlog", |line| line.message().contains("left in the backlog"));
 }
 
 /// New connections at so many times what the workers can serve with a handler of 50 ms.

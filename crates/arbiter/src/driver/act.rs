@@ -80,11 +80,12 @@ impl Driver {
 
     /// Closes the last descriptor of a listener; whoever still waits in its queue is counted first.
     pub(super) fn close(&mut self, listener: ListenerId) {
-        if let Some(open) = self.listeners[listener.index()].take() {
-            let shut_and_swept = open.tcp().is_none() && self.books.draining();
-            if self.books.draining() && !shut_and_swept {
-                self.books.left_in_queue(queue(&open, &mut self.diag));
-            }
+        let Some(open) = self.listeners[listener.index()].take() else { return };
+        let left = queue(&open, &mut self.diag);
+        if self.books.draining() {
+            self.books.left_in_queue(left);
+        } else if left > 0 {
+            warn!(left, "{left} connections are left in the backlog of {}; --drain-on-term serves them", open.name());
         }
     }
 

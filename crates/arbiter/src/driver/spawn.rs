@@ -17,7 +17,8 @@ use crate::{Context, Exit, ListenerId, WorkerSettings};
 
 impl Driver {
     pub(super) fn spawn(&mut self, slot: SlotId, build: &mut Build<'_>) -> Option<Event> {
-        match self.try_spawn(slot, build) {
+        let page = self.spare_pages.pop().map_or_else(sys::map_page, Ok);
+        match page.and_then(|page| self.try_spawn(slot, page, build).inspect_err(|_| self.spare_pages.push(page))) {
             Ok(()) => None,
             Err(error) => {
                 error!("cannot start a worker: {error}; trying again in a second");
@@ -26,8 +27,7 @@ impl Driver {
         }
     }
 
-    fn try_spawn(&mut self, slot: SlotId, build: &mut Build<'_>) -> io::Result<()> {
-        let page = self.spare_pages.pop().map_or_else(sys::map_page, Ok)?;
+    fn try_spawn(&mut self, slot: SlotId, page: &'static Page, build: &mut Build<'_>) -> io::Result<()> {
         page.beat(self.clock, now());
         for index in 0..self.listeners.len() {
             let listener = ListenerId(index as u16);
