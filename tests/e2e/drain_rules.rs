@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::Signal::{SIGINT, SIGQUIT, SIGTERM};
 
 use crate::support::{
-    Server, Tally, each_class,
+    Server, Socket, Tally, each_class,
     http::{Conn, closing_request, get, request},
     load::{Load, Shape},
     send, turn,
@@ -78,6 +78,21 @@ fn handler_longer_than_the_deadline_is_aborted_and_named(class: &str) {
     server.wait_for_line(Duration::from_secs(1), "the request that was cut", |line| line.text.contains(ENDLESS));
     let report = server.drain_report();
     assert_eq!(report.count("aborted"), 1);
+}
+
+/// The only worker is busy until it is cut, and nobody takes the others from the queue.
+#[test]
+fn what_waits_at_the_deadline_is_counted() {
+    for socket in Socket::ALL {
+        let builder = Server::builder("sync").socket(socket).drain(0.2).args(["--graceful-timeout", "1"]);
+        let mut server = builder.start();
+        let _conn = in_hand(&server, ENDLESS);
+        let _waiting: Vec<_> = (0..5).map(|_| Conn::open(&server.target()).unwrap()).collect();
+        server.signal(SIGTERM);
+        server.wait_exit(Duration::from_secs(6));
+        let report = server.drain_report();
+        assert_eq!((report.count("aborted"), report.count("left_in_queue")), (1, 5), "{socket:?}");
+    }
 }
 
 fn classic_stop_finishes_what_is_in_hand(class: &str) {
@@ -293,8 +308,8 @@ fn drained_under_load(class: &str, stop: impl FnOnce(&Server)) -> Tally {
     tally
 }
 
-/// A connection whose request the app has in hand: another one could be answered, had there been a free worker, or the
-/// server has had half a second to take it.
+/// A connection whose request the app has in hand. Nothing outside tells that a handler has begun, so the server gets a
+/// moment to take it.
 fn in_hand(server: &Server, path: &str) -> Conn {
     let mut conn = Conn::open(&server.target()).unwrap();
     conn.send(request(path)).unwrap();
