@@ -36,6 +36,7 @@ impl Environment {
 pub(crate) struct Config {
     pub(crate) arbiter: Settings,
     pub(crate) http: HttpSettings,
+    pub(crate) threads: usize,
 }
 
 impl Config {
@@ -65,7 +66,7 @@ impl Config {
             forwarded_allow_ips: Arc::new(forwarded_allow_ips(flags, forwarded)?),
             ..http(flags, health_path)
         };
-        Ok(Self { arbiter, http })
+        Ok(Self { arbiter, http, threads: flags.threads as usize })
     }
 }
 

@@ -107,9 +107,9 @@ impl Server {
     fn serve(self, flags: &Flags) -> Result<Exit, Error> {
         let class = self.find_class(&flags.worker_class)?;
         let NamedApp { app, health_path, .. } = self.take_app(flags.app.as_deref())?;
-        let Config { arbiter, http } = Config::new(flags, class.name, &Environment::read(), health_path)?;
+        let Config { arbiter, http, threads } = Config::new(flags, class.name, &Environment::read(), health_path)?;
         log::init(flags.log_level, flags.log_format);
-        let site = Site { app, http };
+        let site = Site { app, http, threads };
         Ok(Arbiter::bind(arbiter)?.run(&mut |context| (class.build)(&site, context)))
     }
 

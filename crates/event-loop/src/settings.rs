@@ -13,7 +13,7 @@ use rserve_http::{AllowList, App, Head, Limits, ProxyProtocol};
 ///     http::Response::new("hello\n")
 /// }
 ///
-/// let site = Site { app: App::blocking(hello), http: HttpSettings::default() };
+/// let site = Site { app: App::blocking(hello), http: HttpSettings::default(), threads: 1 };
 /// ```
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -21,6 +21,8 @@ pub struct Site {
     pub app: App,
     /// How connections are treated.
     pub http: HttpSettings,
+    /// `--threads`: how many threads of one worker run the app, in a class that has them. At least 1.
+    pub threads: usize,
 }
 
 /// How connections are treated: bounds on what a client may send, hold, and take its time over.

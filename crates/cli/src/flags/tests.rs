@@ -36,7 +36,7 @@ fn the_defaults_are_gunicorns() {
         (flags.limit_request_line, flags.limit_request_fields, flags.limit_request_field_size),
         (4094, 100, 8190)
     );
-    assert_eq!((flags.worker_connections, flags.drain_on_term), (1000, false));
+    assert_eq!((flags.threads, flags.worker_connections, flags.drain_on_term), (1, 1000, false));
     assert_eq!((flags.log_level, flags.log_format), (LogLevel::Info, LogFormat::Text));
 }
 
@@ -79,6 +79,7 @@ fn help_and_version_are_no_errors() {
 fn every_number_has_its_range() {
     for (flag, wrong) in [
         ("--workers", &["0", "1025", "-1", "two", ""][..]),
+        ("--threads", &["0", "4097"]),
         ("--backlog", &["0", "65536"]),
         ("--worker-connections", &["0", "1000001"]),
         ("--timeout", &["0.5", "86401", "-1", "nan", "inf", "1e300", "30s", ""]),
