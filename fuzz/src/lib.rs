@@ -12,10 +12,12 @@ mod differential;
 mod drive;
 mod head;
 mod peer;
+mod proxy;
 mod response;
 
 pub use chunked::chunked;
 pub use connection::connection;
 pub use differential::{differences_are_real, differential};
 pub use head::head;
+pub use proxy::proxy;
 pub use response::response;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
-use rserve_http_fuzz::{chunked, connection, differential, head, response};
+use rserve_http_fuzz::{chunked, connection, differential, head, proxy, response};
 
 /// The corpus of each target, and inputs of the kind it takes.
 macro_rules! each_target {
@@ -33,6 +33,7 @@ each_target! {
     head from requests,
     chunked from chunks,
     connection from requests,
+    proxy from proxy_headers,
     response from noise,
     differential from requests,
 }
@@ -112,6 +113,29 @@ fn chunks(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     for _ in 0..u.int_in_range(1..=6)? {
         bytes.extend_from_slice(u.choose(PIECES)?.as_bytes());
     }
+    spoil(u, bytes)
+}
+
+/// PROXY headers, with a request behind them.
+fn proxy_headers(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if u.arbitrary()? {
+        const WORDS: &[&str] = &["TCP4", "TCP6", "UNKNOWN", "192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "0", "65535"];
+        bytes.extend_from_slice(b"PROXY");
+        for _ in 0..u.int_in_range(1..=6)? {
+            bytes.push(b' ');
+            bytes.extend_from_slice(u.choose(WORDS)?.as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+    } else {
+        let block: [u8; 40] = u.arbitrary()?;
+        let length = *u.choose(&[0, 11, 12, 36, 40])?;
+        bytes.extend_from_slice(b"\r\n\r\n\0\r\nQUIT\n");
+        bytes.extend_from_slice(&[*u.choose(&[0x20, 0x21, 0x11, 0x22])?, *u.choose(&[0x00, 0x11, 0x21, 0x31, 0x12])?]);
+        bytes.extend_from_slice(&[0, length]);
+        bytes.extend_from_slice(&block[..usize::from(length)]);
+    }
+    bytes.extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     spoil(u, bytes)
 }
 
