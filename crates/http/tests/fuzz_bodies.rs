@@ -120,7 +120,8 @@ fn chunks(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 fn proxy_headers(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if u.arbitrary()? {
-        const WORDS: &[&str] = &["TCP4", "TCP6", "UNKNOWN", "192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "0", "65535"];
+        const WORDS: &[&str] =
+            &["TCP4", "TCP6", "UNKNOWN", "192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "0", "65535"];
         bytes.extend_from_slice(b"PROXY");
         for _ in 0..u.int_in_range(1..=6)? {
             bytes.push(b' ');
