@@ -8,6 +8,7 @@ mod drain_loss;
 mod drain_rules;
 mod handshakes;
 mod harness;
+mod kill_points;
 mod patient;
 mod proxy;
 mod serving;

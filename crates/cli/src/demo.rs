@@ -75,6 +75,7 @@ fn echo(request: Request<'_>) -> Response {
 fn sleep(milliseconds: &str) -> Response {
     match milliseconds.parse() {
         Ok(milliseconds @ 0..=LONGEST_SLEEP) => {
+            tracing::debug!(milliseconds, "sleeping");
             thread::sleep(Duration::from_millis(milliseconds));
             text(StatusCode::OK, format!("slept {milliseconds} ms\n"))
         }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::target::Target;
+use super::{kernel, target::Target};
 
 /// How long a client waits for bytes before it gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,6 +92,14 @@ impl Conn {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes.as_ref()),
             Stream::Unix(stream) => stream.write_all(bytes.as_ref()),
+        }
+    }
+
+    /// Whether the server has accepted it and read all that was sent, as the kernel tells; not for Unix sockets.
+    pub(crate) fn taken(&self) -> io::Result<bool> {
+        match &self.stream {
+            Stream::Tcp(stream) => Ok(kernel::taken(stream.local_addr()?, stream.peer_addr()?)),
+            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

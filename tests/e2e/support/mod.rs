@@ -8,6 +8,7 @@ mod server;
 mod target;
 
 pub(crate) mod http;
+pub(crate) mod kernel;
 pub(crate) mod load;
 pub(crate) mod net;
 pub(crate) mod slow;

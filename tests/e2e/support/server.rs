@@ -123,6 +123,11 @@ impl Server {
             .unwrap_or_else(|| panic!("no line about {what} within {bound:?} from {}", self.command_line))
     }
 
+    /// Waits until the demo app's `/sleep/` has a request in hand, which it tells in a [`debug_log`](Builder::debug_log).
+    pub(crate) fn wait_for_handler(&self) {
+        self.wait_for_line(READY_WITHIN, "a handler's beginning", |line| line.message() == "sleeping");
+    }
+
     /// Waits for the arbiter's end.
     pub(crate) fn wait_exit(&mut self, bound: Duration) -> Exit {
         self.wait_exit_at_most(bound).unwrap_or_else(|| panic!("still running after {bound:?}: {}", self.command_line))
@@ -196,6 +201,11 @@ impl Builder {
     pub(crate) fn text_log(mut self) -> Self {
         self.log_format = "text";
         self
+    }
+
+    /// Logs all there is: a line for each connection too, so not for a load.
+    pub(crate) fn debug_log(self) -> Self {
+        self.args(["--log-level", "debug"])
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {

@@ -1,0 +1,340 @@
+//! The signal at each point of a request's life: the table in `docs/drain.md`, row by row, on the wire and in the report.
+
+use std::{
+    fmt,
+    panic::resume_unwind,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal::{self, SIGINT, SIGQUIT, SIGTERM};
+
+use crate::support::{Server, each_class, http::Conn, wait_until};
+
+each_class!(
+    nothing_sent,
+    nothing_sent_but_soon,
+    half_a_head,
+    half_a_body,
+    in_the_handler,
+    half_a_response,
+    idle,
+    idle_but_not_for_long,
+    pipelined,
+);
+
+/// A point of a request's life, and what becomes of the connection if the signal comes then: a row of the table.
+struct Point {
+    name: &'static str,
+    /// What the client sends before the signal.
+    before: &'static str,
+    /// And what shows that the server is there.
+    reached: Reached,
+    /// What it sends after the signal if it goes on.
+    after: &'static str,
+    classic: End,
+    drain: End,
+    /// The count in the report of a drain.
+    counts_as: &'static str,
+    /// The count if it is cut before it has ended by itself.
+    cut_as: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Reached {
+    /// All that was sent has been read.
+    Taken,
+    Handler,
+    /// A part of the response has come.
+    Writing,
+    Answered,
+}
+
+/// How a connection ends when nobody cuts it.
+#[derive(Clone, Copy)]
+enum End {
+    Closed,
+    ClosedAfterSilence,
+    ClosedAfterQuiet,
+    /// Told by the response to be over.
+    Served,
+    FirstServed,
+    /// The response had begun before, and could not say so.
+    Finished,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed at once",
+            Self::ClosedAfterSilence => "closed after 3 seconds",
+            Self::ClosedAfterQuiet => "closed after `--drain-quiet`, or `--keep-alive` if that is less",
+            Self::Served => "served with `Connection: close`",
+            Self::FirstServed => "the first is served with `Connection: close`, the second is not",
+            Self::Finished => "sent to its end, then closed",
+        })
+    }
+}
+
+const NOTHING_SENT: Point = Point {
+    name: "has not sent a byte",
+    before: "",
+    reached: Reached::Taken,
+    after: "",
+    classic: End::Closed,
+    drain: End::ClosedAfterSilence,
+    counts_as: "silent",
+    cut_as: "silent",
+};
+
+const NOTHING_SENT_BUT_SOON: Point = Point {
+    name: "has not sent a byte, and sends a request within 3 seconds",
+    after: HELLO,
+    drain: End::Served,
+    counts_as: "answered",
+    ..NOTHING_SENT
+};
+
+const HALF_A_HEAD: Point = Point {
+    name: "has sent half a head, and sends the rest",
+    before: "GET /hello HTTP/1.1\r\nHo",
+    after: "st: localhost\r\n\r\n",
+    ..IN_THE_HANDLER_BUT_FOR_HOW
+};
+
+const HALF_A_BODY: Point = Point {
+    name: "has sent half a body, and sends the rest",
+    before: "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\nhalf",
+    after: " a body",
+    ..IN_THE_HANDLER_BUT_FOR_HOW
+};
+
+const IN_THE_HANDLER: Point = Point {
+    name: "has a request in the handler",
+    before: "GET /sleep/1000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    reached: Reached::Handler,
+    after: "",
+    classic: End::Served,
+    drain: End::Served,
+    counts_as: "answered",
+    cut_as: "aborted",
+};
+
+const IN_THE_HANDLER_BUT_FOR_HOW: Point = Point { reached: Reached::Taken, ..IN_THE_HANDLER };
+
+const HALF_A_RESPONSE: Point = Point {
+    name: "has read half a response, and reads the rest",
+    before: "GET /bytes/30000000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    reached: Reached::Writing,
+    classic: End::Finished,
+    drain: End::Finished,
+    counts_as: "idle",
+    ..IN_THE_HANDLER
+};
+
+const IDLE: Point = Point {
+    name: "is idle after a response",
+    before: HELLO,
+    reached: Reached::Answered,
+    after: "",
+    classic: End::Closed,
+    drain: End::ClosedAfterQuiet,
+    counts_as: "idle",
+    cut_as: "idle",
+};
+
+const IDLE_BUT_NOT_FOR_LONG: Point = Point {
+    name: "is idle after a response, and sends the next request before it is closed",
+    after: HELLO,
+    drain: End::Served,
+    counts_as: "answered",
+    ..IDLE
+};
+
+const PIPELINED: Point = Point {
+    name: "has a request in the handler, and has sent a second one behind it",
+    before: "GET /sleep/1000 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    classic: End::FirstServed,
+    drain: End::FirstServed,
+    ..IN_THE_HANDLER
+};
+
+const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn nothing_sent(class: &str) {
+    NOTHING_SENT.stop_in_each_way(class);
+}
+
+fn nothing_sent_but_soon(class: &str) {
+    NOTHING_SENT_BUT_SOON.stop_in_each_way(class);
+}
+
+fn half_a_head(class: &str) {
+    HALF_A_HEAD.stop_in_each_way(class);
+}
+
+fn half_a_body(class: &str) {
+    HALF_A_BODY.stop_in_each_way(class);
+}
+
+fn in_the_handler(class: &str) {
+    IN_THE_HANDLER.stop_in_each_way(class);
+}
+
+fn half_a_response(class: &str) {
+    HALF_A_RESPONSE.stop_in_each_way(class);
+}
+
+fn idle(class: &str) {
+    IDLE.stop_in_each_way(class);
+}
+
+fn idle_but_not_for_long(class: &str) {
+    IDLE_BUT_NOT_FOR_LONG.stop_in_each_way(class);
+}
+
+fn pipelined(class: &str) {
+    PIPELINED.stop_in_each_way(class);
+}
+
+#[test]
+fn the_table_in_the_docs_is_this_one() {
+    const POINTS: [&Point; 9] = [
+        &NOTHING_SENT,
+        &NOTHING_SENT_BUT_SOON,
+        &HALF_A_HEAD,
+        &HALF_A_BODY,
+        &IN_THE_HANDLER,
+        &HALF_A_RESPONSE,
+        &IDLE,
+        &IDLE_BUT_NOT_FOR_LONG,
+        &PIPELINED,
+    ];
+    let section =
+        include_str!("../../docs/drain.md").split("\n## ").find_map(|it| it.strip_prefix("What becomes of whom\n"));
+    let rows = section.expect("the section is there").lines().filter(|line| line.starts_with("| ")).skip(2);
+    let ours = POINTS
+        .map(|it| format!("| {} | {} | {} | `{}` | `{}` |", it.name, it.classic, it.drain, it.counts_as, it.cut_as));
+    assert_eq!(rows.collect::<Vec<_>>(), ours, "docs/drain.md differs from the table of this test");
+}
+
+/// A way to stop.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    drain: bool,
+    signals: &'static [Signal],
+    /// `--graceful-timeout`, and that the client does not go on within it.
+    deadline: Option<Duration>,
+}
+
+impl Stop {
+    const fn by(drain: bool, signals: &'static [Signal]) -> Self {
+        Self { drain, signals, deadline: None }
+    }
+
+    /// Whether a client that needs time does not get it.
+    fn cuts(self) -> bool {
+        self.deadline.is_some() || self.signals.last() != Some(&SIGTERM)
+    }
+}
+
+/// What is not due at once has come by then on any machine.
+const SOON: Duration = Duration::from_secs(10);
+
+const QUIET: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(3);
+
+impl Point {
+    /// Stops a server of its own in each way there is. The ways take their time side by side.
+    fn stop_in_each_way(&self, class: &str) {
+        const SHORT: Option<Duration> = Some(Duration::from_secs(1));
+        let graceful = [false, true].into_iter().flat_map(|drain| {
+            let deadline = Stop { deadline: SHORT, ..Stop::by(drain, &[SIGTERM]) };
+            [Stop::by(drain, &[SIGTERM]), Stop::by(drain, &[SIGTERM, SIGTERM]), deadline]
+        });
+        let quick = [Stop::by(false, &[SIGINT]), Stop::by(true, &[SIGQUIT]), Stop::by(true, &[SIGTERM, SIGINT])];
+        thread::scope(|scope| {
+            let stops = graceful.chain(quick).map(|stop| {
+                let name = format!("{}: {stop:?}", self.name);
+                thread::Builder::new().name(name).spawn_scoped(scope, move || self.stop(class, stop)).unwrap()
+            });
+            for stop in stops.collect::<Vec<_>>() {
+                stop.join().unwrap_or_else(|panic| resume_unwind(panic));
+            }
+        });
+    }
+
+    fn stop(&self, class: &str, stop: Stop) {
+        let mut builder = Server::builder(class).debug_log().args(["--keep-alive", "60"]);
+        if stop.drain {
+            builder = builder.drain(QUIET.as_secs_f32());
+        }
+        if let Some(deadline) = stop.deadline {
+            builder = builder.args(["--graceful-timeout".to_owned(), deadline.as_secs().to_string()]);
+        }
+        let mut server = builder.start();
+        let began = Instant::now();
+        let mut conn = self.reach(&server, stop);
+        let signalled = Instant::now();
+        for signal in stop.signals {
+            server.signal(*signal);
+            // It is said when the workers know.
+            let heard = if *signal == SIGTERM { "SIGTERM" } else { "quick stop" };
+            server.wait_for_line(SOON, heard, |line| line.message().starts_with(heard));
+        }
+        if !stop.cuts() {
+            self.go_on(&mut conn, if stop.drain { self.drain } else { self.classic }, began, signalled);
+        }
+        let exit = server.wait_exit(SOON);
+        assert_eq!(exit.code(), Some(0));
+        server.log().wait_for_end(SOON);
+        assert!(server.log().ended(), "a worker has outlived the arbiter");
+        let counted = if stop.cuts() { self.cut_as } else { self.counts_as };
+        if stop.cuts() {
+            assert!(conn.response().is_err(), "what came looks like a whole response");
+        }
+        if let Some(deadline) = stop.deadline.filter(|_| counted == "aborted") {
+            assert!(exit.at - signalled >= deadline, "cut after {:?}", exit.at - signalled);
+        }
+        if stop.drain && stop.signals[0] == SIGTERM {
+            let report = server.drain_report();
+            let counts = ["open_at_term", counted, "accepted", "left_in_queue"].map(|name| report.count(name));
+            assert_eq!(counts, [1, 1, 0, 0], "{counted}: {report:?}");
+        }
+    }
+
+    /// A connection that is where the signal is to find it.
+    fn reach(&self, server: &Server, stop: Stop) -> Conn {
+        let mut conn = Conn::open(&server.target()).unwrap();
+        let before = if stop.cuts() { self.before.replace("/sleep/1000", "/sleep/60000") } else { self.before.into() };
+        conn.send(before).unwrap();
+        match self.reached {
+            Reached::Taken => assert!(wait_until(SOON, || conn.taken().unwrap()), "the server does not read"),
+            Reached::Handler => server.wait_for_handler(),
+            Reached::Writing => assert!(conn.readable_within(SOON), "no response begins"),
+            Reached::Answered => assert!(!conn.response().unwrap().closes()),
+        }
+        conn
+    }
+
+    /// Does what the client still has to do, and sees how the connection ends.
+    fn go_on(&self, conn: &mut Conn, end: End, began: Instant, signalled: Instant) {
+        match end {
+            End::Closed => assert!(conn.closed_within(QUIET), "it is not closed at once"),
+            End::ClosedAfterSilence | End::ClosedAfterQuiet => {
+                assert!(conn.closed_within(SOON), "it is not closed in an orderly way");
+                let silent = matches!(end, End::ClosedAfterSilence);
+                // Whoever is idle has been since the response.
+                let (since, least) = if silent { (signalled, SILENCE) } else { (began, QUIET) };
+                assert!(since.elapsed() >= least, "closed after {:?}", since.elapsed());
+            }
+            End::Served | End::FirstServed | End::Finished => {
+                conn.send(self.after).unwrap();
+                let response = conn.response().unwrap();
+                let told = !matches!(end, End::Finished);
+                assert_eq!((response.status, response.closes()), (200, told), "{}", response.head);
+                assert!(conn.closed_within(SOON), "it is not closed in an orderly way, or more has come");
+            }
+        }
+    }
+}
