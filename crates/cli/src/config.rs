@@ -17,6 +17,9 @@ const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
 /// gunicorn's variable that says whose forwarded fields are believed, where the flag does not.
 const FORWARDED_ALLOW_IPS: &str = "FORWARDED_ALLOW_IPS";
 
+/// How long an idle connection is kept by default; gunicorn's value.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
 /// What the environment says.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
@@ -64,6 +67,7 @@ impl Config {
         let forwarded = environment.forwarded_allow_ips.as_deref();
         let http = HttpSettings {
             forwarded_allow_ips: Arc::new(forwarded_allow_ips(flags, forwarded)?),
+            keep_alive: keep_alive(flags, worker_class),
             ..http(flags, health_path)
         };
         Ok(Self { arbiter, http, threads: flags.threads as usize })
@@ -104,7 +108,6 @@ fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {
             field_size: flags.limit_request_field_size as usize,
             ..Limits::default()
         },
-        keep_alive: flags.keep_alive.and_then(unless_zero),
         worker_connections: flags.worker_connections as usize,
         health_paths,
         proxy_protocol: match flags.proxy_protocol {
@@ -115,6 +118,16 @@ fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {
         },
         proxy_allow_from: flags.proxy_allow_from.clone(),
         ..HttpSettings::default()
+    }
+}
+
+/// A connection that is kept stays with its worker, where its next request may wait although a sibling is idle. In a
+/// class that runs one request at a time that is the rule, so there it has to be asked for.
+fn keep_alive(flags: &Flags, worker_class: &str) -> Option<Duration> {
+    match flags.keep_alive {
+        Some(typed) => unless_zero(typed),
+        None if worker_class == rserve_worker_sync::CLASS.name => None,
+        None => Some(KEEP_ALIVE),
     }
 }
 
@@ -206,6 +219,21 @@ mod tests {
             config(&["--timeout", "0", "--keep-alive", "0", "--drain-on-term", "--drain-open", "0"], None).unwrap();
         assert_eq!((config.arbiter.timeout, config.http.keep_alive), (None, None));
         assert_eq!(config.arbiter.drain.unwrap().open, Duration::ZERO);
+    }
+
+    #[test]
+    fn connections_are_kept_unless_the_class_is_sync() {
+        let kept = |words: &[&str], class| {
+            let flags = Flags::try_parse_from([&["rserve"], words].concat()).unwrap();
+            Config::new(&flags, class, &Environment::default(), None).unwrap().http.keep_alive
+        };
+        for (words, sync, another) in [
+            (&[][..], None, Some(Duration::from_secs(2))),
+            (&["--keep-alive", "0"], None, None),
+            (&["--keep-alive", "5"], Some(Duration::from_secs(5)), Some(Duration::from_secs(5))),
+        ] {
+            assert_eq!((kept(words, "sync"), kept(words, "another")), (sync, another), "{words:?}");
+        }
     }
 
     #[test]

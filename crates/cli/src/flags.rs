@@ -89,7 +89,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "PATH", help_heading = DRAIN, value_parser = values::path)]
     pub(crate) health_path: Vec<String>,
 
-    /// Keep an idle connection open for this long [default: as the worker class does; sync closes after each response]
+    /// Keep an idle connection open for this long [default: 2, but with sync 0]
     #[arg(long, value_name = "SECONDS", help_heading = HTTP, value_parser = values::seconds_or_zero(0.1))]
     pub(crate) keep_alive: Option<Duration>,
 
