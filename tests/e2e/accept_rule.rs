@@ -23,12 +23,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// One worker is in a long handler; a hundred connections come, and their requests a little later.
 fn newcomers_go_to_the_idle_worker(class: &str) {
     let _turn = turn();
-    let server = Server::builder(class).workers(2).start();
+    let server = Server::builder(class).debug_log().workers(2).start();
     server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
     let target = server.target();
-    let mut long = Conn::open(&target).unwrap();
-    long.send(request("/sleep/5000")).unwrap();
-    thread::sleep(Duration::from_millis(200));
+    let _long = server.in_hand("/sleep/5000");
 
     let waits: Vec<_> = thread::scope(|scope| {
         let clients: Vec<_> = (0..100)

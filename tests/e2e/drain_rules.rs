@@ -70,8 +70,8 @@ fn planned_deadline(class: &str, factor: f64, open: Duration) {
 }
 
 fn handler_longer_than_the_deadline_is_aborted_and_named(class: &str) {
-    let mut server = Server::builder(class).drain(0.2).args(["--graceful-timeout", "2"]).start();
-    let _conn = in_hand(&server, ENDLESS);
+    let mut server = Server::builder(class).debug_log().drain(0.2).args(["--graceful-timeout", "2"]).start();
+    let _conn = server.in_hand(ENDLESS);
     let signalled = server.signal(SIGTERM);
     let exit = server.wait_exit(Duration::from_secs(6));
     assert_took(exit.at - signalled, 1.9, 2.5);
@@ -84,9 +84,9 @@ fn handler_longer_than_the_deadline_is_aborted_and_named(class: &str) {
 #[test]
 fn what_waits_at_the_deadline_is_counted() {
     for socket in Socket::ALL {
-        let builder = Server::builder("sync").socket(socket).drain(0.2).args(["--graceful-timeout", "1"]);
+        let builder = Server::builder("sync").debug_log().socket(socket).drain(0.2).args(["--graceful-timeout", "1"]);
         let mut server = builder.start();
-        let _conn = in_hand(&server, ENDLESS);
+        let _conn = server.in_hand(ENDLESS);
         let _waiting: Vec<_> = (0..5).map(|_| Conn::open(&server.target()).unwrap()).collect();
         server.signal(SIGTERM);
         server.wait_exit(Duration::from_secs(6));
@@ -96,8 +96,8 @@ fn what_waits_at_the_deadline_is_counted() {
 }
 
 fn classic_stop_finishes_what_is_in_hand(class: &str) {
-    let mut server = Server::builder(class).start();
-    let mut conn = in_hand(&server, "/sleep/700");
+    let mut server = Server::builder(class).debug_log().start();
+    let mut conn = server.in_hand("/sleep/700");
     let signalled = server.signal(SIGTERM);
     assert_eq!(conn.response().unwrap().status, 200);
     // A client that stays would be waited for a little, so that it reads its response whole.
@@ -108,8 +108,8 @@ fn classic_stop_finishes_what_is_in_hand(class: &str) {
 }
 
 fn classic_stop_has_the_same_deadline(class: &str) {
-    let mut server = Server::builder(class).args(["--graceful-timeout", "1"]).start();
-    let _conn = in_hand(&server, ENDLESS);
+    let mut server = Server::builder(class).debug_log().args(["--graceful-timeout", "1"]).start();
+    let _conn = server.in_hand(ENDLESS);
     let signalled = server.signal(SIGTERM);
     assert_took(server.wait_exit(Duration::from_secs(6)).at - signalled, 0.9, 1.5);
 }
@@ -224,8 +224,8 @@ fn second_sigterm_changes_nothing(class: &str) {
 }
 
 fn second_sigterm_does_not_lengthen_the_deadline(class: &str) {
-    let mut server = Server::builder(class).drain(0.2).args(["--graceful-timeout", "2"]).start();
-    let _conn = in_hand(&server, ENDLESS);
+    let mut server = Server::builder(class).debug_log().drain(0.2).args(["--graceful-timeout", "2"]).start();
+    let _conn = server.in_hand(ENDLESS);
     let signalled = server.signal(SIGTERM);
     thread::sleep(Duration::from_secs(1));
     server.signal(SIGTERM);
@@ -247,8 +247,8 @@ fn sigterm_during_the_start_leaves_nothing_behind(class: &str) {
 
 fn sigint_and_sigquit_end_at_once(class: &str) {
     for signal in [SIGINT, SIGQUIT] {
-        let mut server = Server::builder(class).workers(2).drain(5.0).start();
-        let _conn = in_hand(&server, ENDLESS);
+        let mut server = Server::builder(class).debug_log().workers(2).drain(5.0).start();
+        let _conn = server.in_hand(ENDLESS);
         let signalled = server.signal(signal);
         let exit = server.wait_exit(Duration::from_secs(5));
         assert_took(exit.at - signalled, 0.0, 1.0);
@@ -257,11 +257,10 @@ fn sigint_and_sigquit_end_at_once(class: &str) {
 }
 
 fn sigint_ends_a_drain_at_once(class: &str) {
-    let mut server = Server::builder(class).drain(5.0).start();
-    let _conn = in_hand(&server, ENDLESS);
+    let mut server = Server::builder(class).debug_log().drain(5.0).start();
+    let _conn = server.in_hand(ENDLESS);
     server.signal(SIGTERM);
-    thread::sleep(Duration::from_millis(500));
-    assert!(server.running());
+    server.wait_for_line(Duration::from_secs(5), "the drain", |line| line.text.contains("SIGTERM: draining"));
     let signalled = server.signal(SIGINT);
     assert_took(server.wait_exit(Duration::from_secs(5)).at - signalled, 0.0, 1.0);
 }
@@ -269,8 +268,8 @@ fn sigint_ends_a_drain_at_once(class: &str) {
 /// A terminal sends its signals to every process of the group.
 fn ctrl_c_for_the_whole_group_ends_at_once(class: &str) {
     for signal in [SIGINT, SIGQUIT] {
-        let mut server = Server::builder(class).workers(2).start();
-        let _conn = in_hand(&server, ENDLESS);
+        let mut server = Server::builder(class).debug_log().workers(2).start();
+        let _conn = server.in_hand(ENDLESS);
         let signalled = server.signal_group(signal);
         let exit = server.wait_exit(Duration::from_secs(5));
         assert_took(exit.at - signalled, 0.0, 1.0);
@@ -306,15 +305,6 @@ fn drained_under_load(class: &str, stop: impl FnOnce(&Server)) -> Tally {
     assert_eq!(server.wait_exit(Duration::from_secs(20)).code(), Some(0));
     server.drain_report().assert_nothing_cut();
     tally
-}
-
-/// A connection whose request the app has in hand. Nothing outside tells that a handler has begun, so the server gets a
-/// moment to take it.
-fn in_hand(server: &Server, path: &str) -> Conn {
-    let mut conn = Conn::open(&server.target()).unwrap();
-    conn.send(request(path)).unwrap();
-    thread::sleep(Duration::from_millis(300));
-    conn
 }
 
 #[track_caller]

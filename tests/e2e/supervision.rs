@@ -87,13 +87,9 @@ fn worker_that_is_told_to_leave_loses_nobody(class: &str) {
 
 fn workers_go_with_their_arbiter(class: &str) {
     for busy in [false, true] {
-        let mut server = Server::builder(class).workers(3).start();
+        let mut server = Server::builder(class).debug_log().workers(3).start();
         let workers = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 3);
-        let mut conn = Conn::open(&server.target()).unwrap();
-        if busy {
-            conn.send(request("/sleep/60000")).unwrap();
-            thread::sleep(Duration::from_millis(200));
-        }
+        let _conn = busy.then(|| server.in_hand("/sleep/60000"));
         server.signal(SIGKILL);
         server.wait_exit(Duration::from_secs(2));
         let gone = wait_until(Duration::from_secs(2), || !workers.iter().any(|&worker| alive(worker)));

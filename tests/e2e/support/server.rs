@@ -19,6 +19,7 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{
+    http::{Conn, request},
     log::{Line, Log},
     process,
     report::Report,
@@ -121,6 +122,14 @@ impl Server {
         self.log
             .wait_for(bound, wanted)
             .unwrap_or_else(|| panic!("no line about {what} within {bound:?} from {}", self.command_line))
+    }
+
+    /// A connection whose request, for a path below `/sleep/`, the demo app has in hand.
+    pub(crate) fn in_hand(&self, path: &str) -> Conn {
+        let mut conn = Conn::open(&self.target()).expect("the server listens");
+        conn.send(request(path)).expect("the server reads");
+        self.wait_for_handler();
+        conn
     }
 
     /// Waits until the demo app's `/sleep/` has a request in hand, which it tells in a [`debug_log`](Builder::debug_log).
