@@ -48,7 +48,7 @@ impl Harness<'_> {
     fn serve(&mut self, cx: &mut Context) -> io::Result<()> {
         loop {
             let now = now();
-            self.page.beat(self.clock, now);
+            self.page.beat(self.clock, cx.stuck_since().unwrap_or(now));
             if control::listen(self.control).is_none() {
                 warn!("the arbiter is gone: leaving");
                 self.worker.handle_quit(cx);

@@ -33,6 +33,7 @@ pub struct Context {
     doors: Vec<Door>,
     settings: WorkerSettings,
     wait_limit: Duration,
+    stuck_since: Option<Instant>,
 }
 
 /// One listener as a worker process holds it.
@@ -80,7 +81,7 @@ impl Context {
                 Door { socket: Some(socket), local, adopted }
             })
             .collect();
-        Self { page, clock, control, doors, settings, wait_limit: Duration::ZERO }
+        Self { page, clock, control, doors, settings, wait_limit: Duration::ZERO, stuck_since: None }
     }
 
     /// Every listener there is, open or not.
@@ -216,6 +217,19 @@ impl Context {
     /// Says that the request in hand is done with.
     pub fn end_request(&self) {
         self.page.hand().clear();
+    }
+
+    /// Says that nothing has got on in this worker since then, though its steps return: each of its threads is in a
+    /// handler, say. Its heart has then beaten at that moment for the last time, so that a worker which stays like this
+    /// for `--timeout` is killed. `None`, the default: each step that returns is a beat.
+    ///
+    /// It holds until it is said otherwise.
+    pub const fn set_stuck_since(&mut self, since: Option<Instant>) {
+        self.stuck_since = since;
+    }
+
+    pub(crate) const fn stuck_since(&self) -> Option<Instant> {
+        self.stuck_since
     }
 
     /// Marks a listener that is being swept as done with if nobody waits on it.

@@ -15,7 +15,8 @@ use crate::{BootError, Context};
 /// | [`handle_quit`](Self::handle_quit) | at most once; the process ends right after it | no |
 ///
 /// Every step returns as soon as [`Context::wake_fd`] is readable, and in any case within
-/// [`Context::wait_limit`]: returning is the heartbeat. An `Err` from a step is logged and ends the process with
+/// [`Context::wait_limit`]: returning is the heartbeat, unless the worker says that this means nothing
+/// ([`Context::set_stuck_since`]). An `Err` from a step is logged and ends the process with
 /// exit code 1; the arbiter starts another worker in its place.
 ///
 /// Connections come from [`Context::accept`] and from nowhere else, so that each is counted; the

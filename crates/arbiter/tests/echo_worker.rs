@@ -3,11 +3,13 @@
 //!
 //! This file is its own server: started with an address in its environment it runs an arbiter there.
 
+#![expect(clippy::disallowed_methods, reason = "workers and tests have clocks of their own")]
+
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,8 +21,30 @@ type Tested = Result<(), Box<dyn Error>>;
 const ADDRESS: &str = "ECHO_WORKER_ADDRESS";
 const FAILS: &str = "ECHO_WORKER_FAILS";
 
+const STUCK: &str = "ECHO_WORKER_STUCK";
+
 /// Echoes one connection a step, blocking, a little slowly, and knows nothing of drains.
 struct Naive;
+
+/// Its steps return, but it says that nothing gets on. It stays like this, or gets on again at each other step.
+struct Stuck {
+    for_good: bool,
+    since: Option<Instant>,
+}
+
+impl Worker for Stuck {
+    fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
+        cx.wait_for_connection()?;
+        let now = Instant::now();
+        self.since = if self.for_good { self.since.or(Some(now)) } else { self.since.xor(Some(now)) };
+        cx.set_stuck_since(self.since);
+        Ok(())
+    }
+
+    fn drain_step(&mut self, _: &mut Context) -> io::Result<Drain> {
+        Ok(Drain::Done)
+    }
+}
 
 impl Worker for Naive {
     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
@@ -45,10 +69,11 @@ fn main() -> ExitCode {
     if let Ok(address) = std::env::var(ADDRESS) {
         return serve(&address).map_or_else(|_| ExitCode::FAILURE, ExitCode::from);
     }
-    let tests: [Test; 3] = [
+    let tests: [Test; 4] = [
         ("a queue of forty is served after the signal", a_queue_is_served_after_the_signal),
         ("the workers die with a killed arbiter", the_workers_die_with_their_arbiter),
         ("a worker that cannot boot stops the start", a_failed_boot_stops_the_start),
+        ("a worker that says that it is stuck is replaced", a_stuck_worker_is_replaced),
     ];
     for (name, test) in tests {
         match test() {
@@ -66,6 +91,7 @@ fn main() -> ExitCode {
 fn serve(address: &str) -> Result<Exit, Box<dyn Error>> {
     let settings = Settings {
         binds: vec![address.parse()?],
+        timeout: Some(Duration::from_secs(1)),
         drain: Some(DrainSettings { quiet: Duration::from_millis(100), open: Duration::from_secs(10) }),
         ..Settings::default()
     };
@@ -77,7 +103,10 @@ fn serve(address: &str) -> Result<Exit, Box<dyn Error>> {
             _ => {}
         }
         println!("ready {}", std::process::id());
-        Ok(Box::new(Naive))
+        Ok(match std::env::var(STUCK).as_deref() {
+            Ok(how) => Box::new(Stuck { for_good: how == "for good", since: None }),
+            Err(_) => Box::new(Naive),
+        })
     }))
 }
 
@@ -115,6 +144,31 @@ fn a_failed_boot_stops_the_start() -> Tested {
         let mut server = Command::new(std::env::current_exe()?);
         let status = server.env(ADDRESS, "127.0.0.1:0").env(FAILS, how).status()?;
         assert_eq!(status.code(), Some(i32::from(exit.code())), "{how}");
+    }
+    Ok(())
+}
+
+/// Each worker says when it is ready, so a second line is a second worker.
+fn a_stuck_worker_is_replaced() -> Tested {
+    for (how, workers) in [("for good", 2), ("now and then", 1)] {
+        let mut server = Command::new(std::env::current_exe()?)
+            .env(ADDRESS, "127.0.0.1:0")
+            .env(STUCK, how)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(server.stdout.take().ok_or("no stdout")?).lines();
+        let (first, began) = (lines.next().ok_or("no worker")??, Instant::now());
+        if workers == 2 {
+            let second = lines.next().ok_or("no second worker")??;
+            assert_ne!(first, second);
+            assert!(began.elapsed() > Duration::from_millis(900), "killed after {:?}", began.elapsed());
+        } else {
+            // Several times as long as the other one had to live.
+            std::thread::sleep(Duration::from_millis(3500));
+        }
+        kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM)?;
+        assert!(server.wait()?.success());
+        assert_eq!(lines.count(), 0, "{how}");
     }
     Ok(())
 }
