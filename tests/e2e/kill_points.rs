@@ -21,6 +21,7 @@ each_class!(
     idle,
     idle_but_not_for_long,
     pipelined,
+    time_limits_hold_in_a_stop,
 );
 
 /// A point of a request's life, and what becomes of the connection if the signal comes then: a row of the table.
@@ -195,6 +196,27 @@ fn idle_but_not_for_long(class: &str) {
 
 fn pipelined(class: &str) {
     PIPELINED.stop_in_each_way(class);
+}
+
+/// Clients that stop in the middle, with `--graceful-timeout` far away.
+fn time_limits_hold_in_a_stop(class: &str) {
+    // Long enough for the signal to come first.
+    const LIMIT: &str = "2";
+    for (point, counts_as) in [(HALF_A_HEAD, "refused"), (HALF_A_BODY, "refused"), (HALF_A_RESPONSE, "client_gone")] {
+        let limits = ["--header-timeout", LIMIT, "--body-timeout", LIMIT, "--write-timeout", LIMIT];
+        let mut server = Server::builder(class).debug_log().drain(0.2).args(limits).start();
+        let mut conn = point.reach(&server, Stop::by(true, &[SIGTERM]));
+        server.signal(SIGTERM);
+        if counts_as == "refused" {
+            let refusal = conn.response().unwrap();
+            assert_eq!((refusal.status, refusal.closes()), (408, true), "{}", point.name);
+            assert!(conn.closed_within(SOON), "{}", point.name);
+        }
+        assert_eq!(server.wait_exit(SOON).code(), Some(0), "{}", point.name);
+        let report = server.drain_report();
+        assert_eq!((report.count("open_at_term"), report.count(counts_as)), (1, 1), "{}", point.name);
+        assert!(counts_as == "refused" || conn.response().is_err(), "{}", point.name);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 use nix::sys::signal::Signal::SIGTERM;
 
 use crate::support::{
-    Held, Server, Target, each_class,
+    Held, Line, Server, Target, each_class,
     http::{Conn, closing_request, get, request},
     slow::{Crowd, Cut, REQUESTS, reset, slow_upload},
     turn, wait_until,
@@ -25,6 +25,7 @@ each_class!(
     stored_bodies_of_clients_that_leave_are_gone,
     worker_without_descriptors_serves_whom_it_has,
     each_close_has_its_reason_in_the_log,
+    time_limits_end_those_who_stop,
     silence_ends_in_a_drain,
 );
 
@@ -177,7 +178,7 @@ fn worker_without_descriptors_serves_whom_it_has(class: &str) {
     assert_eq!(waiting.response().unwrap().status, 200);
 }
 
-/// Those that come quickly; the others take the time limits of half a minute and are tested beside the code.
+/// But for the time limits, which have a test of their own.
 fn each_close_has_its_reason_in_the_log(class: &str) {
     let server = Server::builder(class).args(["--log-level", "debug", "--keep-alive", "0.2"]).start();
     let address = address(&server);
@@ -217,6 +218,44 @@ fn each_close_has_its_reason_in_the_log(class: &str) {
 
     assert_eq!(whole("GET / HTTP/1.1\r\n\r\n").response().unwrap().status, 400);
     logged("an HTTP/1.1 request needs a Host field");
+}
+
+fn time_limits_end_those_who_stop(class: &str) {
+    const LIMIT: Duration = Duration::from_millis(500);
+    for (flag, sent, status, reason) in [
+        ("--header-timeout", "", None, "it never brought a byte of a request"),
+        (
+            "--header-timeout",
+            "GET /hello HTTP/1.1\r\nHo",
+            Some(408),
+            "the client took too long to send the head of its request",
+        ),
+        ("--body-timeout", &slow_upload(2), Some(408), "the client took too long to send the body of its request"),
+        ("--write-timeout", &request("/bytes/100000000"), None, "the client stopped reading the response"),
+    ] {
+        let server = Server::builder(class).debug_log().args([flag, &LIMIT.as_secs_f32().to_string()]).start();
+        let start = Instant::now();
+        let mut conn = Conn::open(&server.target()).unwrap();
+        conn.send(sent).unwrap();
+        // The reader reads nothing until it is over.
+        let closed = |line: &Line| line.message() == "closed";
+        if status.is_none() {
+            server.wait_for_line(SOON, reason, closed);
+        }
+        match (conn.response(), status) {
+            (Ok(refusal), Some(status)) => {
+                assert_eq!((refusal.status, refusal.closes()), (status, true), "{flag}");
+                assert!(conn.closed_within(SOON), "{flag}: not closed in an orderly way");
+            }
+            (Err(_), None) => {}
+            (other, _) => panic!("{flag}: {other:?}"),
+        }
+        assert!(start.elapsed() >= LIMIT, "{flag}: ended after {:?}", start.elapsed());
+        drop(conn);
+        let line = server.wait_for_line(SOON, reason, closed);
+        assert_eq!(line.field("reason").unwrap(), reason, "{flag}");
+        assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+    }
 }
 
 /// A drain gives a silent connection three seconds where it otherwise has thirty.

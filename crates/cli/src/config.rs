@@ -109,6 +109,9 @@ fn http(flags: &Flags, health_path: Option<&str>) -> HttpSettings {
             ..Limits::default()
         },
         worker_connections: flags.worker_connections as usize,
+        head_timeout: flags.header_timeout,
+        body_timeout: flags.body_timeout,
+        write_timeout: flags.write_timeout,
         health_paths,
         proxy_protocol: match flags.proxy_protocol {
             ProxyMode::Off => None,
@@ -251,6 +254,8 @@ mod tests {
         let http = HttpSettings::default();
         assert_eq!((config.http.limits, config.http.keep_alive), (http.limits, http.keep_alive));
         assert_eq!(config.http.worker_connections, http.worker_connections);
+        let times = |http: &HttpSettings| [http.head_timeout, http.body_timeout, http.write_timeout];
+        assert_eq!(times(&config.http), times(&http));
         assert_eq!((config.http.proxy_protocol, &config.http.proxy_allow_from), (None, &http.proxy_allow_from));
         assert_eq!(config.http.forwarded_allow_ips, http.forwarded_allow_ips);
     }

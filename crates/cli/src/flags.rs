@@ -93,6 +93,18 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "SECONDS", help_heading = HTTP, value_parser = values::seconds_or_zero(0.1))]
     pub(crate) keep_alive: Option<Duration>,
 
+    /// How long a client may take to send the head of a request
+    #[arg(long, value_name = "SECONDS", default_value = "30", help_heading = HTTP, value_parser = values::seconds(0.1))]
+    pub(crate) header_timeout: Duration,
+
+    /// How long a client may take to send each 4 KiB of a body
+    #[arg(long, value_name = "SECONDS", default_value = "30", help_heading = HTTP, value_parser = values::seconds(0.1))]
+    pub(crate) body_timeout: Duration,
+
+    /// How long a client may take none of its response
+    #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = HTTP, value_parser = values::seconds(0.1))]
+    pub(crate) write_timeout: Duration,
+
     /// Longest request line, in bytes
     #[arg(long, value_name = "BYTES", default_value = "4094", help_heading = HTTP)]
     // The shortest request line, "GET / HTTP/1.1", has 16 bytes with its end; 8190 is gunicorn's most.

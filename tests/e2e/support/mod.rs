@@ -14,6 +14,7 @@ pub(crate) mod net;
 pub(crate) mod slow;
 pub(crate) mod soak;
 
+pub(crate) use log::Line;
 pub(crate) use outcome::{Exchange, Loss, Outcome, Tally};
 pub(crate) use process::{Held, alive, send};
 pub(crate) use server::{Builder, Server, wait_until};
