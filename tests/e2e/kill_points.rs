@@ -1,17 +1,16 @@
 //! The signal at each point of a request's life: the table in `docs/drain.md`, row by row, on the wire and in the report.
 
-use std::{
-    fmt,
-    panic::resume_unwind,
-    thread,
-    time::{Duration, Instant},
-};
+mod stop;
 
-use nix::sys::signal::Signal::{self, SIGINT, SIGQUIT, SIGTERM};
+use std::fmt;
 
-use crate::support::{Server, each_class, http::Conn, wait_until};
+use nix::sys::signal::Signal::SIGTERM;
+
+use crate::support::{Server, each_class};
+use stop::SOON;
 
 each_class!(
+    in_the_backlog,
     nothing_sent,
     nothing_sent_but_soon,
     half_a_head,
@@ -43,6 +42,8 @@ struct Point {
 
 #[derive(Clone, Copy)]
 enum Reached {
+    /// It waits for the worker, which may hold one connection and does.
+    Queued,
     /// All that was sent has been read.
     Taken,
     Handler,
@@ -54,6 +55,7 @@ enum Reached {
 /// How a connection ends when nobody cuts it.
 #[derive(Clone, Copy)]
 enum End {
+    Reset,
     Closed,
     ClosedAfterSilence,
     ClosedAfterQuiet,
@@ -67,6 +69,7 @@ enum End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Reset => "reset",
             Self::Closed => "closed at once",
             Self::ClosedAfterSilence => "closed after 3 seconds",
             Self::ClosedAfterQuiet => "closed after `--drain-quiet`, or `--keep-alive` if that is less",
@@ -76,6 +79,17 @@ impl fmt::Display for End {
         })
     }
 }
+
+const IN_THE_BACKLOG: Point = Point {
+    name: "waits in the backlog",
+    before: HELLO,
+    reached: Reached::Queued,
+    after: "",
+    classic: End::Reset,
+    drain: End::Served,
+    counts_as: "answered",
+    cut_as: "left_in_queue",
+};
 
 const NOTHING_SENT: Point = Point {
     name: "has not sent a byte",
@@ -112,7 +126,7 @@ const HALF_A_BODY: Point = Point {
 
 const IN_THE_HANDLER: Point = Point {
     name: "has a request in the handler",
-    before: "GET /sleep/1000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    before: "GET /sleep/2000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     reached: Reached::Handler,
     after: "",
     classic: End::Served,
@@ -154,13 +168,17 @@ const IDLE_BUT_NOT_FOR_LONG: Point = Point {
 
 const PIPELINED: Point = Point {
     name: "has a request in the handler, and has sent a second one behind it",
-    before: "GET /sleep/1000 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    before: "GET /sleep/2000 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n",
     classic: End::FirstServed,
     drain: End::FirstServed,
     ..IN_THE_HANDLER
 };
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn in_the_backlog(class: &str) {
+    IN_THE_BACKLOG.stop_in_each_way(class);
+}
 
 fn nothing_sent(class: &str) {
     NOTHING_SENT.stop_in_each_way(class);
@@ -205,7 +223,7 @@ fn time_limits_hold_in_a_stop(class: &str) {
     for (point, counts_as) in [(HALF_A_HEAD, "refused"), (HALF_A_BODY, "refused"), (HALF_A_RESPONSE, "client_gone")] {
         let limits = ["--header-timeout", LIMIT, "--body-timeout", LIMIT, "--write-timeout", LIMIT];
         let mut server = Server::builder(class).debug_log().drain(0.2).args(limits).start();
-        let mut conn = point.reach(&server, Stop::by(true, &[SIGTERM]));
+        let mut conn = point.reach(&server, false);
         server.signal(SIGTERM);
         if counts_as == "refused" {
             let refusal = conn.response().unwrap();
@@ -221,7 +239,8 @@ fn time_limits_hold_in_a_stop(class: &str) {
 
 #[test]
 fn the_table_in_the_docs_is_this_one() {
-    const POINTS: [&Point; 9] = [
+    const POINTS: [&Point; 10] = [
+        &IN_THE_BACKLOG,
         &NOTHING_SENT,
         &NOTHING_SENT_BUT_SOON,
         &HALF_A_HEAD,
@@ -238,125 +257,4 @@ fn the_table_in_the_docs_is_this_one() {
     let ours = POINTS
         .map(|it| format!("| {} | {} | {} | `{}` | `{}` |", it.name, it.classic, it.drain, it.counts_as, it.cut_as));
     assert_eq!(rows.collect::<Vec<_>>(), ours, "docs/drain.md differs from the table of this test");
-}
-
-/// A way to stop.
-#[derive(Clone, Copy, Debug)]
-struct Stop {
-    drain: bool,
-    signals: &'static [Signal],
-    /// `--graceful-timeout`, and that the client does not go on within it.
-    deadline: Option<Duration>,
-}
-
-impl Stop {
-    const fn by(drain: bool, signals: &'static [Signal]) -> Self {
-        Self { drain, signals, deadline: None }
-    }
-
-    /// Whether a client that needs time does not get it.
-    fn cuts(self) -> bool {
-        self.deadline.is_some() || self.signals.last() != Some(&SIGTERM)
-    }
-}
-
-/// What is not due at once has come by then on any machine.
-const SOON: Duration = Duration::from_secs(10);
-
-const QUIET: Duration = Duration::from_secs(2);
-const SILENCE: Duration = Duration::from_secs(3);
-
-impl Point {
-    /// Stops a server of its own in each way there is. The ways take their time side by side.
-    fn stop_in_each_way(&self, class: &str) {
-        const SHORT: Option<Duration> = Some(Duration::from_secs(1));
-        let graceful = [false, true].into_iter().flat_map(|drain| {
-            let deadline = Stop { deadline: SHORT, ..Stop::by(drain, &[SIGTERM]) };
-            [Stop::by(drain, &[SIGTERM]), Stop::by(drain, &[SIGTERM, SIGTERM]), deadline]
-        });
-        let quick = [Stop::by(false, &[SIGINT]), Stop::by(true, &[SIGQUIT]), Stop::by(true, &[SIGTERM, SIGINT])];
-        thread::scope(|scope| {
-            let stops = graceful.chain(quick).map(|stop| {
-                let name = format!("{}: {stop:?}", self.name);
-                thread::Builder::new().name(name).spawn_scoped(scope, move || self.stop(class, stop)).unwrap()
-            });
-            for stop in stops.collect::<Vec<_>>() {
-                stop.join().unwrap_or_else(|panic| resume_unwind(panic));
-            }
-        });
-    }
-
-    fn stop(&self, class: &str, stop: Stop) {
-        let mut builder = Server::builder(class).debug_log().args(["--keep-alive", "60"]);
-        if stop.drain {
-            builder = builder.drain(QUIET.as_secs_f32());
-        }
-        if let Some(deadline) = stop.deadline {
-            builder = builder.args(["--graceful-timeout".to_owned(), deadline.as_secs().to_string()]);
-        }
-        let mut server = builder.start();
-        let began = Instant::now();
-        let mut conn = self.reach(&server, stop);
-        let signalled = Instant::now();
-        for signal in stop.signals {
-            server.signal(*signal);
-            // It is said when the workers know.
-            let heard = if *signal == SIGTERM { "SIGTERM" } else { "quick stop" };
-            server.wait_for_line(SOON, heard, |line| line.message().starts_with(heard));
-        }
-        if !stop.cuts() {
-            self.go_on(&mut conn, if stop.drain { self.drain } else { self.classic }, began, signalled);
-        }
-        let exit = server.wait_exit(SOON);
-        assert_eq!(exit.code(), Some(0));
-        server.log().wait_for_end(SOON);
-        assert!(server.log().ended(), "a worker has outlived the arbiter");
-        let counted = if stop.cuts() { self.cut_as } else { self.counts_as };
-        if stop.cuts() {
-            assert!(conn.response().is_err(), "what came looks like a whole response");
-        }
-        if let Some(deadline) = stop.deadline.filter(|_| counted == "aborted") {
-            assert!(exit.at - signalled >= deadline, "cut after {:?}", exit.at - signalled);
-        }
-        if stop.drain && stop.signals[0] == SIGTERM {
-            let report = server.drain_report();
-            let counts = ["open_at_term", counted, "accepted", "left_in_queue"].map(|name| report.count(name));
-            assert_eq!(counts, [1, 1, 0, 0], "{counted}: {report:?}");
-        }
-    }
-
-    /// A connection that is where the signal is to find it.
-    fn reach(&self, server: &Server, stop: Stop) -> Conn {
-        let mut conn = Conn::open(&server.target()).unwrap();
-        let before = if stop.cuts() { self.before.replace("/sleep/1000", "/sleep/60000") } else { self.before.into() };
-        conn.send(before).unwrap();
-        match self.reached {
-            Reached::Taken => assert!(wait_until(SOON, || conn.taken().unwrap()), "the server does not read"),
-            Reached::Handler => server.wait_for_handler(),
-            Reached::Writing => assert!(conn.readable_within(SOON), "no response begins"),
-            Reached::Answered => assert!(!conn.response().unwrap().closes()),
-        }
-        conn
-    }
-
-    /// Does what the client still has to do, and sees how the connection ends.
-    fn go_on(&self, conn: &mut Conn, end: End, began: Instant, signalled: Instant) {
-        match end {
-            End::Closed => assert!(conn.closed_within(QUIET), "it is not closed at once"),
-            End::ClosedAfterSilence | End::ClosedAfterQuiet => {
-                assert!(conn.closed_within(SOON), "it is not closed in an orderly way");
-                let silent = matches!(end, End::ClosedAfterSilence);
-                // Whoever is idle has been since the response.
-                let (since, least) = if silent { (signalled, SILENCE) } else { (began, QUIET) };
-                assert!(since.elapsed() >= least, "closed after {:?}", since.elapsed());
-            }
-            End::Served | End::FirstServed | End::Finished => {
-                conn.send(self.after).unwrap();
-                let response = conn.response().unwrap();
-                let told = !matches!(end, End::Finished);
-                assert_eq!((response.status, response.closes()), (200, told), "{}", response.head);
-                assert!(conn.closed_within(SOON), "it is not closed in an orderly way, or more has come");
-            }
-        }
-    }
 }
