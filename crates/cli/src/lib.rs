@@ -26,8 +26,11 @@ mod log;
 mod server;
 mod usage;
 
-pub use rserve_arbiter::{BootError, Context, Drain, Exit, Worker, WorkerClass};
-pub use rserve_event_loop::Site;
+pub use rserve_arbiter::{
+    Accepted, BootError, Built, Context, Drain, DrainSettings, Exit, ListenerId, Outcome, Ticket, Worker, WorkerClass,
+    WorkerSettings,
+};
+pub use rserve_event_loop::{HttpSettings, Site};
 pub use rserve_http::{App, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme};
 pub use server::Server;
 

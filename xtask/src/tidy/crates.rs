@@ -9,6 +9,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/event-loop", &["rserve-arbiter", "rserve-http"]),
     ("crates/worker-sync", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/cli", &["rserve-arbiter", "rserve-http", "rserve-event-loop", "rserve-worker-sync"]),
+    ("crates/conformance", &[]),
     ("examples/hello", &["rserve"]),
     ("fuzz", &["rserve-http"]),
     ("xtask", &[]),
