@@ -1,6 +1,13 @@
+use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tower_service::Service;
+
+use crate::async_app::AsyncApp;
+use crate::async_body::AsyncBody;
 use crate::body::Body;
 use crate::request::{Request, RequestBody};
 
@@ -47,13 +54,13 @@ where
 }
 
 /// What a server serves.
-///
-/// Apps that are tower services will be a variant of their own, `Async`; the enum is open so that it can come.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum App {
     /// Called with whole requests, one at a time per thread.
     Blocking(Arc<dyn Handler>),
+    /// Awaited, many requests at a time on one thread. Only the worker class `async` runs it.
+    Async(AsyncApp),
 }
 
 impl App {
@@ -61,12 +68,31 @@ impl App {
     pub fn blocking(handler: impl Handler) -> Self {
         Self::Blocking(Arc::new(handler))
     }
+
+    /// An app of the kind [`App::Async`]: any tower service, such as an axum `Router` as it is.
+    ///
+    /// The body of a request arrives while the app runs. Among a request's extensions are a
+    /// [`ConnectInfo`](crate::ConnectInfo) and a [`Client`](crate::Client), as [`Request::into_http`] puts them there, and
+    /// what an upgrade to a WebSocket needs. A service that can fail must be told first what response its errors are.
+    ///
+    /// [`AsyncApp`] has an example of a service.
+    pub fn service<S, B>(service: S) -> Self
+    where
+        S: Service<http::Request<AsyncBody>, Response = http::Response<B>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self::Async(AsyncApp::new(service))
+    }
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blocking(_) => f.write_str("App::Blocking"),
+            Self::Async(_) => f.write_str("App::Async"),
         }
     }
 }

@@ -7,7 +7,8 @@
 //! - Responses: [`encode_head`] and the functions beside it append to a buffer.
 //! - Proxies in front: [`ProxyProtocol`] reads what comes before the first request; [`Client`] is what forwarded fields say,
 //!   if somebody on an [`AllowList`] has sent them.
-//! - Apps: [`Handler`], [`App`], [`Request`], [`RequestBody`], [`Response`], [`Body`].
+//! - Apps: [`Handler`], [`App`], [`Request`], [`RequestBody`], [`Response`], [`Body`];
+//!   [`AsyncApp`] and [`AsyncBody`] for those that are awaited.
 //!
 //! # Out of scope
 //!
@@ -24,6 +25,8 @@
 
 mod allow_list;
 mod app;
+mod async_app;
+mod async_body;
 mod body;
 mod chunked;
 mod client;
@@ -41,6 +44,8 @@ mod target;
 
 pub use allow_list::{AllowList, AllowListError};
 pub use app::{App, Handler, Response};
+pub use async_app::{AsyncAnswer, AsyncApp};
+pub use async_body::AsyncBody;
 pub use body::Body;
 pub use client::{Client, Scheme};
 pub use decoder::{Decoder, Event};

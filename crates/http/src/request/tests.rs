@@ -84,7 +84,7 @@ fn functions_and_types_are_handlers() {
     }
     let path = |request: http::Request<RequestBody>| http::Response::new(request.uri().path().to_owned());
     for (app, expected) in [(App::blocking(Method), "GET"), (App::blocking(path), "/a")] {
-        let App::Blocking(handler) = app;
+        let App::Blocking(handler) = app else { panic!("it is made of a handler") };
         let mut response = request("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", |request| handler.handle(request));
         assert_eq!(Body::next_chunk(response.body_mut()).unwrap().unwrap(), expected);
     }
