@@ -21,7 +21,17 @@ pub fn quiet_app_panics() {
 }
 
 /// Calls into the app. A panic becomes an error: its message, and its place if [`quiet_app_panics`] was called.
-pub(crate) fn catch<T>(app: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// For worker classes that do not run the app by [`Taken::answer`](crate::Taken::answer).
+///
+/// # Errors
+///
+/// What the app panicked with, in words.
+///
+/// ```
+/// assert_eq!(rserve_event_loop::catch_app_panic(|| 7), Ok(7));
+/// ```
+pub fn catch_app_panic<T>(app: impl FnOnce() -> T) -> Result<T, String> {
     IN_APP.set(true);
     // What the app shares between requests is its own: a lock that it poisoned tells it so itself.
     let result = catch_unwind(AssertUnwindSafe(app));
@@ -49,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_its_message() {
-        assert_eq!(catch(|| 7), Ok(7));
-        assert!(catch(|| panic!("out of {}", "beans")).unwrap_err().starts_with("out of beans"));
-        assert!(catch(|| panic::panic_any(7)).unwrap_err().starts_with("it gave no message"));
+        assert_eq!(catch_app_panic(|| 7), Ok(7));
+        assert!(catch_app_panic(|| panic!("out of {}", "beans")).unwrap_err().starts_with("out of beans"));
+        assert!(catch_app_panic(|| panic::panic_any(7)).unwrap_err().starts_with("it gave no message"));
     }
 }

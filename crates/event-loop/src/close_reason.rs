@@ -43,6 +43,8 @@ pub enum CloseReason {
     Spool,
     /// The app failed in the middle of a response body.
     BodyFailed,
+    /// It went on to another protocol, and ended there.
+    Upgraded,
     /// The worker was told to stop at once.
     Quit,
 }
@@ -58,6 +60,7 @@ impl CloseReason {
             // A client that has not read for so long is gone for all we can tell.
             Self::RequestCut | Self::ResponseCut | Self::WriteTimeout => Outcome::ClientGone,
             Self::HeadTimeout | Self::BodyTimeout | Self::Refused(_) | Self::Proxy(_) | Self::Spool => Outcome::Refused,
+            Self::Upgraded => Outcome::Upgraded,
             Self::BodyFailed | Self::Quit => Outcome::Aborted,
         }
     }
@@ -80,6 +83,7 @@ impl fmt::Display for CloseReason {
             Self::Proxy(refusal) => return refusal.fmt(f),
             Self::Spool => "the request body could not be stored",
             Self::BodyFailed => "the app failed in the middle of a response body",
+            Self::Upgraded => "it ended in the protocol that it had been upgraded to",
             Self::Quit => "the worker was told to stop at once",
         })
     }

@@ -5,18 +5,35 @@ use std::mem;
 use rserve_http::RequestBody;
 
 /// Collects a request body: in memory, and beyond a bound in a temporary file that has no name.
+///
+/// ```
+/// use rserve_event_loop::Collect;
+///
+/// let mut body = Collect::default();
+/// body.push(b"four", None, 8)?;
+/// assert!(!body.is_stored());
+/// body.push(b" and more", None, 8)?;
+/// assert!(body.is_stored());
+/// assert_eq!(body.take()?.into_bytes()?, "four and more");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Collect {
+pub struct Collect {
     memory: Vec<u8>,
     file: Option<File>,
     length: u64,
 }
 
 impl Collect {
-    /// Adds the next piece. `expected` is how long the body will be, if that is known.
+    /// Adds the next piece. `expected` is how long the body will be, if that is known; one of more bytes than `threshold` is
+    /// stored.
     ///
     /// Blocks for as long as a write to the file system does.
-    pub(crate) fn push(&mut self, data: &[u8], expected: Option<u64>, threshold: usize) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// What making the file, or writing to it, says.
+    pub fn push(&mut self, data: &[u8], expected: Option<u64>, threshold: usize) -> io::Result<()> {
         self.length += data.len() as u64;
         if self.file.is_none() && expected.unwrap_or(self.length).max(self.length) > threshold as u64 {
             let mut file = tempfile::tempfile()?;
@@ -37,8 +54,18 @@ impl Collect {
         }
     }
 
+    /// Whether it is in a file.
+    #[must_use]
+    pub const fn is_stored(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The whole of it; it is empty afterwards.
-    pub(crate) fn take(&mut self) -> io::Result<RequestBody> {
+    ///
+    /// # Errors
+    ///
+    /// What `lseek(2)` says of the file.
+    pub fn take(&mut self) -> io::Result<RequestBody> {
         let Self { memory, file, length } = mem::take(self);
         match file {
             Some(mut file) => {
@@ -66,7 +93,7 @@ mod tests {
                 collect.push(&piece, expected, 8).unwrap();
                 all.extend(piece);
             }
-            assert_eq!(collect.file.is_some(), spooled);
+            assert_eq!(collect.is_stored(), spooled);
             let body = collect.take().unwrap();
             assert_eq!(matches!(body, RequestBody::Reader { .. }), spooled);
             assert_eq!(body.into_bytes().unwrap(), all);

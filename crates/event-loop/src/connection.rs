@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::sending::Sending;
 use crate::shared::Shared;
 use close::LINGER;
-use preface::Preface;
+pub use preface::Preface;
 
 /// One connection: what it waits for, and until when.
 ///
@@ -117,7 +117,7 @@ impl Connection {
         let accepted = shared.now;
         let deadline = Some(shared.silent_until(accepted));
         let believed = shared.settings.forwarded_allow_ips.allows(peer.map(|peer| peer.ip()));
-        let preface = Preface::of(peer, shared);
+        let preface = Preface::of(peer, &shared.settings, accepted);
         Self { socket, peer, local, believed, preface, state: State::Silent { accepted }, deadline, output: None }
     }
 

@@ -15,7 +15,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Step};
 use crate::doors::Doors;
 use crate::settings::HttpSettings;
-use crate::shared::{Phase, Shared};
+use crate::shared::Shared;
 use crate::taken::Taken;
 use crate::unsent::Unsent;
 use crate::window::Window;
@@ -325,17 +325,7 @@ impl EventLoop {
 
     /// Takes note of where the worker stands, and of what that means for those who wait.
     fn follow_phase(&mut self, cx: &Context) {
-        let since = match self.shared.phase {
-            Phase::Serving if !cx.draining() => return,
-            Phase::Serving => Some(Instant::now()),
-            Phase::Draining { since, .. } => Some(since),
-            Phase::Leaving { drained_since } => drained_since,
-        };
-        let phase = match (cx.settings().drain, since) {
-            (Some(drain), Some(since)) if cx.accepting() => Phase::Draining { since, quiet: drain.quiet },
-            (Some(_), drained_since) => Phase::Leaving { drained_since },
-            (None, _) => Phase::Leaving { drained_since: None },
-        };
+        let phase = self.shared.phase.next(cx);
         if phase != self.shared.phase {
             self.shared.phase = phase;
             for (_, held) in &mut self.connections {

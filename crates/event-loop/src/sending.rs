@@ -6,7 +6,7 @@ use nix::sys::socket::MsgFlags;
 use rserve_http::{Body, CHUNK_END, Outgoing, chunk_head, encode_chunk};
 use socket2::Socket;
 
-use crate::app_panic;
+use crate::app_panic::catch_app_panic;
 
 /// A response on its way out. The body is pulled piece by piece as the client takes it.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Sending {
 
     /// The next piece of the body, held against the length that was announced.
     fn pull(&mut self) -> Result<Option<Bytes>, Cut> {
-        let piece = match app_panic::catch(|| self.body.next_chunk()) {
+        let piece = match catch_app_panic(|| self.body.next_chunk()) {
             Ok(piece) => piece.transpose().map_err(|error| Cut::Body(error.to_string()))?,
             Err(panic) => return Err(Cut::Body(format!("it panicked: {panic}"))),
         };

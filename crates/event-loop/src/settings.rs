@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rserve_http::{AllowList, App, Head, Limits, ProxyProtocol};
+use rserve_arbiter::BootError;
+use rserve_http::{AllowList, App, Handler, Head, Limits, ProxyProtocol};
 
 /// What a worker serves, and how.
 ///
@@ -23,6 +24,22 @@ pub struct Site {
     pub http: HttpSettings,
     /// `--threads`: how many threads of one worker run the app, in a class that has them. At least 1.
     pub threads: usize,
+}
+
+impl Site {
+    /// The app, for a worker class that runs only [`App::Blocking`].
+    ///
+    /// # Errors
+    ///
+    /// That the class of this name does not run the app there is, and which does.
+    pub fn blocking_app(&self, class: &str) -> Result<Arc<dyn Handler>, BootError> {
+        match &self.app {
+            App::Blocking(handler) => Ok(Arc::clone(handler)),
+            other => Err(BootError::worker(format!(
+                "the worker class {class} runs blocking apps, and this is {other:?}; start it with --worker-class async"
+            ))),
+        }
+    }
 }
 
 /// How connections are treated: bounds on what a client may send, hold, and take its time over.
@@ -94,7 +111,8 @@ impl Default for HttpSettings {
 
 impl HttpSettings {
     /// Whether a request comes from something that only wants to know whether we live.
-    pub(crate) fn is_health_check(&self, head: &Head<'_>) -> bool {
+    #[must_use]
+    pub fn is_health_check(&self, head: &Head<'_>) -> bool {
         const AGENTS: [&[u8]; 3] = [b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/"];
         self.is_health_path(head)
             || head.header("user-agent").is_some_and(|agent| AGENTS.iter().any(|known| agent.starts_with(known)))

@@ -1,7 +1,7 @@
 use http::StatusCode;
 use rserve_http::{Body, ConnectInfo, Handler, Request, Response};
 
-use crate::app_panic;
+use crate::app_panic::catch_app_panic;
 use crate::incoming::Incoming;
 
 /// A whole request that was taken out of an [`EventLoop`](crate::EventLoop). It can be sent to another thread, and
@@ -31,7 +31,7 @@ impl Taken {
             Ok(body) => {
                 let forwarders = self.believed.then(|| self.incoming.forwarders());
                 let request = Request::new(self.incoming.head(), body, self.connect).with_forwarders(forwarders);
-                app_panic::catch(|| handler.handle(request)).map_err(|panic| format!("the app panicked: {panic}"))
+                catch_app_panic(|| handler.handle(request)).map_err(|panic| format!("the app panicked: {panic}"))
             }
             Err(error) => Err(format!("the stored request body cannot be read: {error}")),
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rserve_arbiter::{BootError, Context, Drain, Worker, WorkerClass};
 use rserve_event_loop::{EventLoop, Site, Taken, quiet_app_panics};
-use rserve_http::{App, Handler};
+use rserve_http::Handler;
 
 /// The class, for the registry.
 ///
@@ -23,15 +23,7 @@ struct SyncWorker {
 }
 
 fn build(site: &Site, cx: &mut Context) -> Result<Box<dyn Worker>, BootError> {
-    let app = match &site.app {
-        App::Blocking(handler) => Arc::clone(handler),
-        other => {
-            let message = format!(
-                "the sync worker class runs blocking apps, and this is {other:?}; choose another class with --worker-class"
-            );
-            return Err(BootError::worker(message));
-        }
-    };
+    let app = site.blocking_app(CLASS.name)?;
     quiet_app_panics();
     Ok(Box::new(SyncWorker { events: EventLoop::new(cx, site.http.clone())?, app }))
 }

@@ -5,11 +5,24 @@ use rserve_http::{ProxyHeader, ProxyProtocol, ProxyRefusal};
 
 use super::Connection;
 use crate::incoming::Incoming;
+use crate::settings::HttpSettings;
 use crate::shared::Shared;
 
 /// A PROXY header that may stand before the first request, and has not been looked at yet.
+///
+/// ```
+/// use rserve_event_loop::{HttpSettings, Preface};
+/// use rserve_http::{ProxyProtocol, ProxyRefusal};
+/// use std::time::Instant;
+///
+/// let settings = HttpSettings { proxy_protocol: Some(ProxyProtocol::Auto), ..HttpSettings::default() };
+/// let proxy = Preface::of("127.0.0.1:5000".parse().ok(), &settings, Instant::now()).unwrap();
+/// assert_eq!(proxy.decode(b"GET / HTTP/1.1\r\n").unwrap_err(), ProxyRefusal::Missing);
+/// let other = Preface::of("192.0.2.7:5000".parse().ok(), &settings, Instant::now()).unwrap();
+/// assert_eq!(other.decode(b"GET / HTTP/1.1\r\n"), Ok(Some((0, None))));
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Preface {
+pub struct Preface {
     protocol: ProxyProtocol,
     /// The peer may send a header, and so it must: where one could come and need not, a client whose bytes a proxy passes
     /// on as they are could write its own.
@@ -29,17 +42,23 @@ pub(super) enum Prefaced {
 }
 
 impl Preface {
-    /// What to expect of a connection from there.
-    pub(super) fn of(peer: Option<SocketAddr>, shared: &Shared) -> Option<Self> {
-        let settings = &shared.settings;
+    /// What to expect of a connection from there; `None`: nothing, since the PROXY protocol is off.
+    #[must_use]
+    pub fn of(peer: Option<SocketAddr>, settings: &HttpSettings, accepted: Instant) -> Option<Self> {
         settings.proxy_protocol.map(|protocol| Self {
             protocol,
             trusted: settings.proxy_allow_from.allows(peer.map(|peer| peer.ip())),
-            accepted: shared.now,
+            accepted,
         })
     }
 
-    fn decode(self, input: &[u8]) -> Result<Option<(usize, Option<ProxyHeader>)>, ProxyRefusal> {
+    /// What stands at the front of `input`: how many bytes of it are used up, and the header, if there is one. `None`: more
+    /// input is needed.
+    ///
+    /// # Errors
+    ///
+    /// That of a malformed header, of one that may not be there, and of one that is missing. The connection is to be closed.
+    pub fn decode(self, input: &[u8]) -> Result<Option<(usize, Option<ProxyHeader>)>, ProxyRefusal> {
         if self.trusted {
             return Ok(self.protocol.decode(input)?.map(|(used, header)| (used, Some(header))));
         }

@@ -8,8 +8,8 @@ use rserve_http::{Body, Refusal, Response};
 
 use super::receive::BODY_PROGRESS;
 use super::*;
+use crate::phase::Phase;
 use crate::settings::HttpSettings;
-use crate::shared::Phase;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_AND_CLOSE: &str = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

@@ -6,7 +6,7 @@ use rserve_arbiter::Context;
 
 use super::{EventLoop, FIRST_DOOR, WAKE};
 use crate::connection::Interest;
-use crate::shared::Phase;
+use crate::phase::Phase;
 
 /// So many events are handled before the clock has moved much.
 const FEW: usize = 16;

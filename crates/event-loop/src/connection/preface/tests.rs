@@ -8,8 +8,8 @@ use super::super::tests::Pair;
 use super::super::{State, Step};
 use super::*;
 use crate::close_reason::CloseReason;
+use crate::phase::Phase;
 use crate::settings::HttpSettings;
-use crate::shared::Phase;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const HEADER: &str = "PROXY TCP4 192.0.2.7 10.0.0.1 50000 80\r\n";
