@@ -8,7 +8,7 @@ use tracing::{error, warn};
 
 use crate::control;
 use crate::page::{Clock, Page, Stage};
-use crate::{Built, Context, Drain, Exit, Worker};
+use crate::{Built, Context, Drain, Exit, Outcome, Worker};
 
 /// A step blocks for at most this long, and for at most half the timeout.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
@@ -51,13 +51,13 @@ impl Harness<'_> {
             self.page.beat(self.clock, cx.stuck_since().unwrap_or(now));
             if control::listen(self.control).is_none() {
                 warn!("the arbiter is gone: leaving");
-                self.worker.handle_quit(cx);
+                self.quit(cx);
                 return Ok(());
             }
             let stage = self.page.stage();
             let deadline = self.page.deadline(self.clock).filter(|_| stage != Stage::Serve);
             if stage == Stage::Quit || deadline.is_some_and(|deadline| deadline <= now) {
-                self.worker.handle_quit(cx);
+                self.quit(cx);
                 return Ok(());
             }
             if stage != Stage::Serve && !self.finishing {
@@ -77,6 +77,17 @@ impl Harness<'_> {
             if !finished.is_empty() {
                 control::wake(self.control);
             }
+        }
+    }
+
+    /// Says what it costs. Those whose tickets the worker does not end are counted, and said, by the arbiter.
+    fn quit(&mut self, cx: &mut Context) {
+        let aborted = || self.page.counts().outcome(Outcome::Aborted);
+        let before = aborted();
+        self.worker.handle_quit(cx);
+        let (pid, cut) = (std::process::id(), aborted() - before);
+        if cut > 0 {
+            warn!(pid, cut, "worker {pid} is cut with {cut} connections in hand");
         }
     }
 

@@ -103,6 +103,12 @@ impl Point {
         if let Some(deadline) = stop.deadline.filter(|_| counted == "aborted") {
             assert!(exit.at - signalled >= deadline, "cut after {:?}", exit.at - signalled);
         }
+        let says_cut = server.log().wait_for(SOON, |line| line.field("cut").is_some_and(|cut| cut == 1)).is_some();
+        assert_eq!(
+            says_cut,
+            stop.cuts() && (is_queued || counted == "aborted"),
+            "what is cut is said, and nothing else"
+        );
         if stop.has_report() {
             let report = server.drain_report();
             // Who waits in the backlog does so behind another.
