@@ -57,7 +57,7 @@ fn worker_killed_during_a_drain_leaves_its_queue_to_its_successor(class: &str) {
     let load = Load::start(&server.target(), "/sleep/50", Shape::Fresh { rate: 50.0 });
     load.wait_for(20);
     server.signal(SIGTERM);
-    thread::sleep(Duration::from_millis(100));
+    server.wait_for_line(Duration::from_secs(5), "the drain", |line| line.text.contains("SIGTERM: draining"));
     send(server.workers()[0], SIGKILL);
     thread::sleep(Duration::from_millis(300));
     let tally = load.stop();
