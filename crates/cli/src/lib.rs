@@ -31,6 +31,7 @@ pub use rserve_arbiter::{
     WorkerSettings,
 };
 pub use rserve_event_loop::{HttpSettings, Site};
+pub use rserve_http as codec;
 pub use rserve_http::{App, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme};
 pub use server::Server;
 

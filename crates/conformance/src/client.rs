@@ -81,6 +81,14 @@ impl Client {
         Ok(client)
     }
 
+    /// How long to wait for bytes before giving up, in place of [`PATIENCE`].
+    pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
+        }
+    }
+
     /// Its own address on TCP.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match &self.stream {

@@ -110,7 +110,8 @@ impl Default for HttpSettings {
 }
 
 impl HttpSettings {
-    /// Whether a request comes from something that only wants to know whether we live.
+    /// Whether a request comes from something that only wants to know whether we live: what
+    /// [`Ticket::request`](rserve_arbiter::Ticket::request) is to be told.
     #[must_use]
     pub fn is_health_check(&self, head: &Head<'_>) -> bool {
         const AGENTS: [&[u8]; 3] = [b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/"];

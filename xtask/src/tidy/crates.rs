@@ -10,6 +10,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/worker-sync", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/cli", &["rserve-arbiter", "rserve-http", "rserve-event-loop", "rserve-worker-sync"]),
     ("crates/conformance", &[]),
+    ("examples/custom-worker", &["rserve"]),
     ("examples/hello", &["rserve"]),
     ("fuzz", &["rserve-http"]),
     ("xtask", &[]),

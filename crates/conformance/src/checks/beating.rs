@@ -70,18 +70,16 @@ pub(super) fn beats_beside_slow_clients(setup: &Setup<'_>) -> Verdict {
 pub(super) fn is_found_out_when_stuck(setup: &Setup<'_>) -> Verdict {
     let server = setup.start(&TIMEOUT)?;
     let _stuck = server.in_hand("/sleep/600000")?;
-    let mut other = Client::asking(server.target(), "/hello").or_advise("connecting", "")?;
-    let answered = thread::scope(|scope| {
-        let other = scope.spawn(|| other.response());
-        wait_until(Duration::from_secs(15), || other.is_finished());
-        // Whoever still waits is let go by the death of the server.
-        if !other.is_finished() {
-            server.signal(nix::sys::signal::Signal::SIGQUIT);
-        }
-        other.join().ok().and_then(Result::ok).is_some_and(|response| response.status == 200)
+    // Not just once: who was in the hands of the worker when it was killed is lost with it.
+    let answered = wait_until(Duration::from_secs(20), || {
+        let response = Client::asking(server.target(), "/hello").and_then(|mut client| {
+            client.set_patience(Duration::from_secs(6))?;
+            client.response()
+        });
+        response.is_ok_and(|response| response.status == 200)
     });
     let advice = "let the step wait for the handler, so that the heart stops with it and --timeout replaces the worker; or \
-                  take other connections while it runs";
+                  take other connections while it runs; or say that it is stuck with Context::set_stuck_since";
     ensure(answered, advice, || {
         "beside a handler that never ends nobody else is served, and the worker goes on beating: nothing would ever end \
          that"
