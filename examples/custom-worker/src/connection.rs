@@ -93,7 +93,8 @@ fn answer(head: Head<'_>, body: Vec<u8>, accepted: &Accepted, shared: &Shared) -
     let believed = forwarders.allows(peer.map(|peer| peer.ip()));
     let request = Request::new(head, body.into(), ConnectInfo { peer, local, draining })
         .with_forwarders(believed.then_some(forwarders));
-    catch_unwind(AssertUnwindSafe(|| shared.app.handle(request))).ok()
+    let line = head.request_line();
+    shared.while_in_hand(line, || catch_unwind(AssertUnwindSafe(|| shared.app.handle(request)))).ok()
 }
 
 /// Sends the response; the connection closes after it, drain or none.

@@ -1,7 +1,8 @@
 use std::{
+    collections::HashMap,
     io,
-    sync::{Arc, OnceLock, mpsc},
-    thread,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc},
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) http: HttpSettings,
     /// Since when the worker is finishing.
     pub(crate) draining: OnceLock<Instant>,
+    /// What the app has in hand: since when, and the request's first line.
+    in_hand: Mutex<HashMap<ThreadId, (Instant, Vec<u8>)>>,
 }
 
 fn build(site: &Site, _: &mut Context) -> Built {
@@ -35,13 +38,37 @@ fn build(site: &Site, _: &mut Context) -> Built {
     if site.http.proxy_protocol.is_some() {
         return Err(BootError::worker(format!("{} knows no --proxy-protocol: leave it out", CLASS.name)));
     }
-    let shared = Shared { app: Arc::clone(app), http: site.http.clone(), draining: OnceLock::new() };
+    let shared =
+        Shared { app: Arc::clone(app), http: site.http.clone(), draining: OnceLock::new(), in_hand: Mutex::default() };
     Ok(Box::new(ThreadPerConnection { shared: Arc::new(shared) }))
+}
+
+impl Shared {
+    /// Runs the app, on the thread of its connection.
+    pub(crate) fn while_in_hand<T>(&self, line: &[u8], app: impl FnOnce() -> T) -> T {
+        let thread = thread::current().id();
+        self.in_hand().insert(thread, (Instant::now(), line.to_vec()));
+        let answer = app();
+        self.in_hand().remove(&thread);
+        answer
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, HashMap<ThreadId, (Instant, Vec<u8>)>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ThreadPerConnection {
     fn in_flight(&self) -> usize {
         Arc::strong_count(&self.shared) - 1
+    }
+
+    /// Of the requests in hand the log names one, if this process is cut over it: the one that has taken longest.
+    fn name_the_oldest(&self, cx: &Context) {
+        match self.shared.in_hand().values().min_by_key(|(since, _)| since) {
+            Some((since, line)) => cx.begin_request(*since, line),
+            None => cx.end_request(),
+        }
     }
 }
 
@@ -80,6 +107,7 @@ impl Worker for ThreadPerConnection {
         } else if self.in_flight() > 0 {
             thread::sleep(TICK);
         }
+        self.name_the_oldest(cx);
         Ok(match self.in_flight() {
             0 => Drain::Done,
             in_flight => Drain::Pending { in_flight },

@@ -90,7 +90,7 @@ pub static CHECKS: &[CheckInfo] = &[
     },
     CheckInfo {
         name: "is-cut-at-the-deadline",
-        shows: "a request that outlasts --graceful-timeout is cut then, and counted as aborted",
+        shows: "a request that outlasts --graceful-timeout is cut then, counted as aborted, and named in the log",
         run: stopping::is_cut_at_the_deadline,
     },
     CheckInfo {

@@ -93,5 +93,8 @@ pub(super) fn is_cut_at_the_deadline(setup: &Setup<'_>) -> Verdict {
     ensure(seconds > 1.5, SAY_PENDING, || format!("with a request in hand it left {seconds:.1} s after SIGTERM"))?;
     ensure(client.response().is_err(), CUT, || "a request without end was answered".to_owned())?;
     let aborted = server.drain_report()?.count("aborted");
-    ensure(aborted == 1, CUT, || format!("one request was cut, and {aborted} count as aborted"))
+    ensure(aborted == 1, CUT, || format!("one request was cut, and {aborted} count as aborted"))?;
+    let name = "tell Context::begin_request which request is in hand, and Context::end_request when it is done: the log \
+                names what is cut";
+    ensure(server.says(Duration::ZERO, "/sleep/600000"), name, || "no line of the log names what was cut".to_owned())
 }

@@ -35,6 +35,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("careless", "finishes-what-it-holds", "say Pending"),
     ("careless", "finishes-what-it-holds-in-a-drain", "say Pending"),
     ("careless", "is-cut-at-the-deadline", "with a request in hand it left"),
+    ("nameless", "is-cut-at-the-deadline", "no line of the log names what was cut"),
     ("lonely", "is-found-out-when-stuck", "nothing would ever end that"),
     ("litters", "ends-when-idle", "have outlived the arbiter"),
     ("blocks", "beats-beside-slow-clients", "beside a client that sent nothing"),

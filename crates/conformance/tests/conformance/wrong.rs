@@ -24,8 +24,9 @@ pub(crate) const CLASSES: &[WorkerClass<Site>] = &[
         Command::new("sleep").arg("1000").spawn()?;
         altered(site, cx, Fault::Litters)
     }),
-    class("careless", |site, cx| threads(site, cx, usize::MAX)),
-    class("lonely", |site, cx| threads(site, cx, 1)),
+    class("careless", |site, cx| threads(site, cx, usize::MAX, false)),
+    class("nameless", |site, cx| threads(site, cx, usize::MAX, true)),
+    class("lonely", |site, cx| threads(site, cx, 1, true)),
     class("blocks", |_, _| canned(Slip::Blocks)),
     class("touchy", |_, _| canned(Slip::Touchy)),
     class("drops-tickets", |_, _| canned(Slip::DropsTickets)),
@@ -95,7 +96,7 @@ impl Worker for Altered {
     }
 }
 
-/// Runs each request in a thread of its own, and says Done whatever they do.
+/// Runs each request in a thread of its own, and never says which. `careful`: it says Done only when they are.
 struct Threads {
     events: EventLoop,
     app: Arc<dyn Handler>,
@@ -103,13 +104,14 @@ struct Threads {
     to_answer: Sender<(Taken, Response)>,
     running: usize,
     most: usize,
+    careful: bool,
 }
 
-fn threads(site: &Site, cx: &mut Context, most: usize) -> Built {
+fn threads(site: &Site, cx: &mut Context, most: usize, careful: bool) -> Built {
     let App::Blocking(app) = &site.app else { return Err(BootError::worker("a blocking app is needed")) };
     let events = EventLoop::new(cx, site.http.clone())?;
     let (to_answer, answers) = channel();
-    Ok(Box::new(Threads { events, app: Arc::clone(app), answers, to_answer, running: 0, most }))
+    Ok(Box::new(Threads { events, app: Arc::clone(app), answers, to_answer, running: 0, most, careful }))
 }
 
 impl Worker for Threads {
@@ -135,7 +137,10 @@ impl Worker for Threads {
 
     fn drain_step(&mut self, cx: &mut Context) -> io::Result<Drain> {
         self.serve_step(cx)?;
-        Ok(Drain::Done)
+        Ok(match self.events.len() {
+            in_flight @ 1.. if self.careful => Drain::Pending { in_flight },
+            _ => Drain::Done,
+        })
     }
 }
 
