@@ -4,58 +4,72 @@ use crate::{BootError, Context};
 
 /// A worker model: how one process serves.
 ///
-/// A worker is *stepped*, not run. The arbiter's child harness owns the loop, the signals, the heartbeat, the
-/// deadline and the counting; it calls one method at a time, always from the worker process's main thread:
+/// A worker is *stepped*, not run. The harness around it, in each worker process, owns the loop, the signals, the heartbeat,
+/// the deadline and the counting. It calls one method at a time, always on the process's main thread, and looks at the
+/// world between two calls:
 ///
-/// | method | called | may block |
-/// | --- | --- | --- |
-/// | [`serve_step`](Self::serve_step) | again and again while serving | up to [`Context::wait_limit`] |
-/// | [`handle_exit`](Self::handle_exit) | once, when the worker is to finish | no |
-/// | [`drain_step`](Self::drain_step) | again and again after `handle_exit` | up to [`Context::wait_limit`] |
-/// | [`handle_quit`](Self::handle_quit) | at most once; the process ends right after it | no |
+/// | method | called | may block | an error |
+/// | --- | --- | --- | --- |
+/// | [`WorkerClass::build`] | once in each process, after the fork | until [`--timeout`](crate::Settings::timeout) | ends the process; before the server listens, the start as well |
+/// | [`serve_step`](Self::serve_step) | again and again while serving; in a drain when somebody knocks and the worker was done | up to [`Context::wait_limit`] | ends the process |
+/// | [`handle_exit`](Self::handle_exit) | once at most, when the worker is to finish | no | |
+/// | [`drain_step`](Self::drain_step) | again and again after `handle_exit` | up to [`Context::wait_limit`] | ends the process |
+/// | [`handle_quit`](Self::handle_quit) | once at most, with or without `handle_exit` before it; the process ends right after it | no | |
 ///
-/// Every step returns as soon as [`Context::wake_fd`] is readable, and in any case within
-/// [`Context::wait_limit`]: returning is the heartbeat, unless the worker says that this means nothing
-/// ([`Context::set_stuck_since`]). An `Err` from a step is logged and ends the process with
-/// exit code 1; the arbiter starts another worker in its place.
+/// # The heartbeat
 ///
-/// Connections come from [`Context::accept`] and from nowhere else, so that each is counted; the
-/// [`Ticket`](crate::Ticket) that comes with one says how it ended.
+/// Returning from a step is the heartbeat. A worker that has not returned for `--timeout` is killed, named in the log
+/// with the request that it held ([`Context::begin_request`]), and replaced. So every step returns within
+/// [`Context::wait_limit`], and as soon as [`Context::wake_fd`] is readable: then there is an order to be heard.
+/// [`Context::wait_for_connection`] keeps both rules for classes without an event loop of their own; a class with one
+/// waits on the wake-up beside its sockets. What may block is the app, if steps run it: that a request which never ends is
+/// found out is what the timeout is for. A class whose app runs elsewhere returns whatever becomes of it, and can say so
+/// ([`Context::set_stuck_since`]).
+///
+/// # Connections
+///
+/// They come from [`Context::accept`] and from nowhere else, so that each is counted. With one comes its
+/// [`Ticket`](crate::Ticket): [`Ticket::request`](crate::Ticket::request) counts a request, which holds the door open in a
+/// drain, and [`Ticket::finish`](crate::Ticket::finish) says how the connection ended. Connection and ticket may go to
+/// other threads; the context may not.
+///
+/// # Errors
+///
+/// An `Err` from a step is logged and ends the process with exit code 1, with all that it held; the arbiter starts
+/// another. It is for what this *process* cannot go on after. That a client has hung up is not of that kind, nor that
+/// there are no descriptors left for the next one, who can wait in the queue. A panic ends the process likewise.
 ///
 /// # Pitfall: the queue is not yours to leave
 ///
-/// After `handle_exit` there may still be connections in the kernel's queue whose clients believe that they are
-/// served. [`Drain::Done`] therefore means only "nothing in my hands": until the listeners are closed, the harness
-/// waits on them in the worker's stead and calls `serve_step` when somebody knocks. A worker must go on accepting
-/// there for as long as [`Context::may_accept`] says so, and need not know why.
-///
-/// # Example: a whole worker
-///
-/// One connection at a time, blocking, no HTTP: it sends back what it reads.
+/// When `handle_exit` is called there may be connections in the kernel's queue whose clients believe that they are served,
+/// and in a drain there will be more of them. A worker that stops accepting then loses them all:
 ///
 /// ```
-/// use std::io::{self, Read, Write};
-/// use rserve_arbiter::{Context, Drain, Outcome, Worker};
-///
-/// struct Echo;
-///
-/// impl Worker for Echo {
-///     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
-///         let Some(listener) = cx.wait_for_connection()? else { return Ok(()) };
-///         let Some(mut accepted) = cx.accept(listener)? else { return Ok(()) };
-///         accepted.stream.set_nonblocking(false)?;
-///         let mut bytes = [0; 1024];
-///         let read = accepted.stream.read(&mut bytes)?;
-///         accepted.ticket.request(false);
-///         accepted.stream.write_all(&bytes[..read])?;
-///         accepted.ticket.finish(Outcome::Answered);
-///         Ok(())
+/// # use std::io;
+/// # use rserve_arbiter::{Context, Drain};
+/// # struct Mine { leaving: bool, in_hand: usize }
+/// # impl Mine {
+/// fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
+///     if self.leaving {
+///         return Ok(()); // wrong: this is for the context to say
 ///     }
-///
-///     fn drain_step(&mut self, _: &mut Context) -> io::Result<Drain> {
-///         Ok(Drain::Done) // A connection never outlives serve_step, so there is nothing in hand here.
-///     }
+///     // …
+/// #   Ok(())
 /// }
+/// # }
+/// ```
+///
+/// Right is to accept for as long as [`Context::may_accept`] says so, and not to know why: mostly `drain_step` does what
+/// `serve_step` does, and tells what is in hand. [`Drain::Done`] means no more than "nothing in my hands"; until the
+/// listeners are closed, the harness waits on them in the worker's stead and calls `serve_step` when somebody knocks.
+/// What is in hand includes connections that have not spoken yet: their first packet may have been lost on the way.
+///
+/// The crate `rserve-conformance` finds out whether a class that serves HTTP keeps all this.
+///
+/// # Example: a whole worker, and its server
+///
+/// ```no_run
+#[doc = include_str!("../examples/echo.rs")]
 /// ```
 pub trait Worker {
     /// Serves for at most one tick: waits, accepts, answers, returns.
@@ -65,20 +79,21 @@ pub trait Worker {
     /// Only what this process cannot go on after: the harness logs it and ends the process with exit code 1.
     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()>;
 
-    /// Finish: from here on [`drain_step`](Self::drain_step) is called instead of `serve_step`. Must not block.
+    /// Finish: from here on [`drain_step`](Self::drain_step) is called in place of `serve_step`. Must not block.
     ///
-    /// With `--drain-on-term` the doors stay open for now; without it [`Context::may_accept`] is already false for
+    /// By default nothing: a worker that asks the context in each step has nothing to remember. With `--drain-on-term` the doors stay open for now; without it [`Context::may_accept`] is already false for
     /// every listener. Either way the worker asks the context and does not decide.
     fn handle_exit(&mut self, cx: &mut Context) {
         let _ = cx;
     }
 
-    /// Cut: the process ends when this returns. Must not block; tickets still held count as aborted.
+    /// Cut: the process ends when this returns, and is killed if that takes longer than 200 milliseconds. Tickets that are
+    /// still held count as aborted. By default nothing, which is right where nothing is left to be said.
     fn handle_quit(&mut self, cx: &mut Context) {
         let _ = cx;
     }
 
-    /// Serves on, as the context allows, and tells what is still in hand.
+    /// Serves on, as the context allows, and tells what is still in hand: requests and connections, wherever they are.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The arbiter with a worker that echoes bytes and knows nothing of drains: its `drain_step` says "done" at once, and
-//! still it cannot leave its queue behind, since the harness serves on in its stead.
+//! The arbiter with workers that echo bytes. One knows nothing of drains: its `drain_step` says "done" at once, and still it
+//! cannot leave its queue behind, since the harness serves on in its stead. The other is the one in the trait's docs.
 //!
 //! This file is its own server: started with an address in its environment it runs an arbiter there.
 
@@ -15,12 +15,17 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rserve_arbiter::{Arbiter, BootError, Context, Drain, DrainSettings, Exit, Outcome, Settings, Worker};
 
+// The program that the trait's docs show.
+#[expect(dead_code, reason = "its main is not ours")]
+#[path = "../examples/echo.rs"]
+mod example;
+
 type Test = (&'static str, fn() -> Tested);
 type Tested = Result<(), Box<dyn Error>>;
 
 const ADDRESS: &str = "ECHO_WORKER_ADDRESS";
 const FAILS: &str = "ECHO_WORKER_FAILS";
-
+const EXAMPLE: &str = "ECHO_WORKER_EXAMPLE";
 const STUCK: &str = "ECHO_WORKER_STUCK";
 
 /// Echoes one connection a step, blocking, a little slowly, and knows nothing of drains.
@@ -69,8 +74,10 @@ fn main() -> ExitCode {
     if let Ok(address) = std::env::var(ADDRESS) {
         return serve(&address).map_or_else(|_| ExitCode::FAILURE, ExitCode::from);
     }
-    let tests: [Test; 4] = [
-        ("a queue of forty is served after the signal", a_queue_is_served_after_the_signal),
+    let tests: [Test; 6] = [
+        ("a queue of forty is served after the signal", || a_queue_is_served_after_the_signal(false)),
+        ("a queue of forty is served after the signal, by the example", || a_queue_is_served_after_the_signal(true)),
+        ("the example waits for silent clients without missing a beat", the_example_waits_for_silent_clients),
         ("the workers die with a killed arbiter", the_workers_die_with_their_arbiter),
         ("a worker that cannot boot stops the start", a_failed_boot_stops_the_start),
         ("a worker that says that it is stuck is replaced", a_stuck_worker_is_replaced),
@@ -105,13 +112,14 @@ fn serve(address: &str) -> Result<Exit, Box<dyn Error>> {
         println!("ready {}", std::process::id());
         Ok(match std::env::var(STUCK).as_deref() {
             Ok(how) => Box::new(Stuck { for_good: how == "for good", since: None }),
+            Err(_) if std::env::var_os(EXAMPLE).is_some() => Box::new(example::Echo::default()),
             Err(_) => Box::new(Naive),
         })
     }))
 }
 
-fn a_queue_is_served_after_the_signal() -> Tested {
-    let (mut server, address, _) = start()?;
+fn a_queue_is_served_after_the_signal(example: bool) -> Tested {
+    let (mut server, address) = start(example)?;
     let mut clients = (0..40).map(|_| connect(address)).collect::<io::Result<Vec<_>>>()?;
     for client in &mut clients {
         client.write_all(b"hello")?;
@@ -126,8 +134,23 @@ fn a_queue_is_served_after_the_signal() -> Tested {
     Ok(())
 }
 
+/// Twice the timeout and more, of which the second part is in a drain.
+fn the_example_waits_for_silent_clients() -> Tested {
+    let (mut server, address) = start(true)?;
+    let mut silent = connect(address)?;
+    std::thread::sleep(Duration::from_millis(1500));
+    kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM)?;
+    std::thread::sleep(Duration::from_millis(1500));
+    silent.write_all(b"hello")?;
+    let mut bytes = [0; 5];
+    silent.read_exact(&mut bytes)?;
+    assert_eq!(&bytes, b"hello");
+    assert!(server.wait()?.success());
+    Ok(())
+}
+
 fn the_workers_die_with_their_arbiter() -> Tested {
-    let (mut server, address, _) = start()?;
+    let (mut server, address) = start(false)?;
     server.kill()?;
     server.wait()?;
     // Its workers hold the listener: refused means that they are gone.
@@ -173,16 +196,17 @@ fn a_stuck_worker_is_replaced() -> Tested {
     Ok(())
 }
 
-fn start() -> Result<(Child, SocketAddr, String), Box<dyn Error>> {
+fn start(example: bool) -> Result<(Child, SocketAddr), Box<dyn Error>> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut server =
-        Command::new(std::env::current_exe()?).env(ADDRESS, address.to_string()).stdout(Stdio::piped()).spawn()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(ADDRESS, address.to_string()).envs(example.then_some((EXAMPLE, "1"))).stdout(Stdio::piped());
+    let mut server = command.spawn()?;
     let mut line = String::new();
     BufReader::new(server.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
     // "Ready" is said by the worker a moment before its arbiter listens.
     for _ in 0..200 {
         match connect(address) {
-            Ok(_) => return Ok((server, address, line)),
+            Ok(_) => return Ok((server, address)),
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
