@@ -26,7 +26,7 @@ pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Cont
     };
     page.set_ready();
     control::wake(control);
-    let mut harness = Harness { page, clock, control, worker, finishing: false };
+    let mut harness = Harness { page, clock, control, worker, finishing: false, said_enough: false };
     match harness.serve(cx) {
         Ok(()) => Exit::Ok.code(),
         Err(failed) => {
@@ -42,6 +42,7 @@ struct Harness<'a> {
     control: &'a UnixStream,
     worker: Box<dyn Worker>,
     finishing: bool,
+    said_enough: bool,
 }
 
 impl Harness<'_> {
@@ -70,6 +71,10 @@ impl Harness<'_> {
             cx.set_wait_limit(if finished.is_empty() { wait_limit(cx, deadline, now) } else { Duration::ZERO });
             if self.step(cx)? == Next::Exit {
                 return Ok(());
+            }
+            if !self.said_enough && cx.settings().max_requests.is_some_and(|most| self.page.requests() >= most) {
+                self.said_enough = true;
+                control::say_enough(self.control);
             }
             for listener in &finished {
                 cx.close_door(*listener);

@@ -51,6 +51,8 @@ pub struct WorkerSettings {
     pub drain: Option<DrainSettings>,
     /// The longest that one step may take (`--timeout`), if there is a limit.
     pub timeout: Option<Duration>,
+    /// After so many requests this worker is replaced, if there is a limit.
+    pub max_requests: Option<u64>,
 }
 
 /// A connection that was accepted.

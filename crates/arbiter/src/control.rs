@@ -14,11 +14,14 @@ pub(crate) enum Word {
     Look,
     /// Somebody sent this worker a SIGTERM.
     Leave,
+    /// This worker has served as many requests as it is to.
+    Enough,
 }
 
 /// The byte that `signal_hook`'s self-pipe handler writes.
 const LEAVE: u8 = b'X';
 const LOOK: u8 = b'l';
+const ENOUGH: u8 = b'e';
 
 /// The arbiter's end and the worker's, both non-blocking.
 pub(crate) fn pair() -> io::Result<(UnixStream, UnixStream)> {
@@ -33,6 +36,11 @@ pub(crate) fn wake(mut end: &UnixStream) {
     let _ = end.write(&[LOOK]);
 }
 
+/// Says [`Word::Enough`] to the arbiter.
+pub(crate) fn say_enough(mut end: &UnixStream) {
+    let _ = end.write(&[ENOUGH]);
+}
+
 /// Reads all that waits, without blocking. `None`: the other side is gone.
 pub(crate) fn listen(mut end: &UnixStream) -> Option<Vec<Word>> {
     let (mut words, mut bytes) = (Vec::new(), [0; 64]);
@@ -40,7 +48,11 @@ pub(crate) fn listen(mut end: &UnixStream) -> Option<Vec<Word>> {
         match end.read(&mut bytes) {
             Ok(0) => return None,
             Ok(read) => {
-                words.extend(bytes[..read].iter().map(|byte| if *byte == LEAVE { Word::Leave } else { Word::Look }));
+                words.extend(bytes[..read].iter().map(|byte| match *byte {
+                    LEAVE => Word::Leave,
+                    ENOUGH => Word::Enough,
+                    _ => Word::Look,
+                }));
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(words),

@@ -14,6 +14,8 @@ use crate::{Bind, Error};
 pub(crate) struct Listener {
     socket: Socket,
     address: Address,
+    /// The setting that it is there for.
+    bind: Option<Bind>,
     /// It was made by somebody else, who may have left it gated.
     adopted: bool,
 }
@@ -58,6 +60,12 @@ impl Drop for SocketFile {
 impl Listener {
     /// Binds every socket that the address stands for (a host name may resolve to several), without listening yet.
     pub(crate) fn bind(bind: &Bind) -> Result<Vec<Self>, Error> {
+        let mut listeners = Self::bind_each(bind)?;
+        listeners.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
+        Ok(listeners)
+    }
+
+    fn bind_each(bind: &Bind) -> Result<Vec<Self>, Error> {
         match bind {
             Bind::Tcp { host, port } => {
                 let resolved: Vec<SocketAddr> = (host.as_str(), *port)
@@ -94,7 +102,7 @@ impl Listener {
         }
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().unwrap_or(address);
-        Ok(Self { socket, address: Address::Tcp(local), adopted: false })
+        Ok(Self { socket, address: Address::Tcp(local), bind: None, adopted: false })
     }
 
     fn bind_unix(bind: &Bind, path: &Path) -> Result<Self, Error> {
@@ -102,7 +110,7 @@ impl Listener {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
             socket.bind(&SockAddr::unix(path)?)?;
-            Ok(Self { socket, address: Address::Unix(SocketFile::ours(path)?), adopted: false })
+            Ok(Self { socket, address: Address::Unix(SocketFile::ours(path)?), bind: None, adopted: false })
         };
         remove_stale(bind, path)?;
         make().map_err(|cause| bind_error(bind, cause))
@@ -118,9 +126,14 @@ impl Listener {
             (Some(address), _) => Address::Tcp(address),
             (None, path) => Address::Unix(SocketFile::of_others(path)),
         };
-        let listener = Self { socket, address, adopted: true };
+        let listener = Self { socket, address, bind: None, adopted: true };
         listener.lift()?;
         Ok(listener)
+    }
+
+    /// The setting that it is there for, if it is there for one.
+    pub(crate) const fn bind_setting(&self) -> Option<&Bind> {
+        self.bind.as_ref()
     }
 
     pub(crate) fn listen(&self, backlog: u32) -> io::Result<()> {

@@ -177,6 +177,10 @@ impl Page {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn count_arrival(&self, listener: ListenerId) {
         self.doors[listener.index()].arrivals.fetch_add(1, Ordering::Relaxed);
     }

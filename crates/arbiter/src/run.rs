@@ -3,7 +3,7 @@ use tracing::error;
 use crate::driver::Driver;
 use crate::listener::Listener;
 use crate::page::MAX_LISTENERS;
-use crate::{Built, Context, Error, Exit, Settings};
+use crate::{Built, Context, Error, Exit, Program, Settings};
 
 /// The parent process: it owns the listeners, and keeps the workers.
 ///
@@ -41,8 +41,13 @@ impl Arbiter {
     /// `build` is called in each worker process, after the fork. Returns in the arbiter only, and only when every
     /// worker is gone. The process must have no other thread.
     pub fn run(self, build: &mut dyn FnMut(&mut Context) -> Built) -> Exit {
+        self.run_program(&mut |cx: &mut Context| build(cx))
+    }
+
+    /// As [`run`](Self::run), with a program that can read its settings again.
+    pub fn run_program(self, program: &mut dyn Program) -> Exit {
         match Driver::new(self.settings, self.listeners) {
-            Ok(mut driver) => driver.run(build),
+            Ok(mut driver) => driver.run(program),
             Err(failed) => {
                 error!("{failed}");
                 failed.exit()

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use tracing::{debug, error, info, warn};
 
 use crate::Settings;
-use crate::machine::{Death, Notice, Sig, SlotId};
+use crate::machine::{Death, Leave, Notice, Sig, SlotId};
 use crate::page::{Clock, Page};
 
 /// What a line may tell of a worker.
@@ -52,6 +52,11 @@ pub(crate) fn say(
         Notice::Ignored(Sig::Later(name)) => warn!("{name} has no meaning in this version: ignored"),
         Notice::Ignored(Sig::Term) => info!("SIGTERM again: it changes nothing, this server is stopping already"),
         Notice::Ignored(sig) => debug!("{sig:?} changes nothing now"),
+        Notice::Reloading => info!("SIGHUP: settings read; each worker serves until its successor is ready"),
+        Notice::Reloaded => {
+            let (workers, class) = (settings.workers, settings.worker_class);
+            info!(class, workers, "reloaded: listening on {} with {workers} {class}", addresses.join(", "));
+        }
         Notice::Target(workers) => info!(workers, "number of workers set to {workers}"),
         Notice::Deadline(workers) => {
             warn!(
@@ -83,8 +88,12 @@ pub(crate) fn say(
         Notice::BootFailed(slot, death) => {
             error!(pid = pid(*slot), "worker {} {} before it was ready", pid(*slot), died(*death));
         }
-        Notice::LeaveRequested(slot) => {
-            info!(pid = pid(*slot), "worker {} was sent a SIGTERM: it leaves once its successor is ready", pid(*slot));
+        Notice::LeaveRequested(slot, reason) => {
+            let why = match reason {
+                Leave::Signal => "was sent a SIGTERM",
+                Leave::MaxRequests => "has served --max-requests",
+            };
+            info!(pid = pid(*slot), "worker {} {why}: it leaves once its successor is ready", pid(*slot));
         }
         Notice::GateShut(listener, last) => debug!(listener = listener.index(), last, "gate shut"),
         Notice::GateReopened(listener) => debug!(listener = listener.index(), "somebody knocked: gate reopened"),

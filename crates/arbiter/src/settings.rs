@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::Bind;
 
-/// What the arbiter is told once, at start.
+/// What the arbiter is told, at the start and at each reload.
 ///
 /// ```
 /// use rserve_arbiter::{DrainSettings, Settings};
@@ -24,6 +24,13 @@ pub struct Settings {
     pub graceful_timeout: Duration,
     /// Drain on SIGTERM, and how; `None`: SIGTERM has its classic meaning and leaves the backlog to the kernel.
     pub drain: Option<DrainSettings>,
+    /// A worker that has served this many requests is replaced; `None`: never.
+    pub max_requests: Option<u64>,
+    /// Added to [`max_requests`](Self::max_requests) for each worker: a number from 0 to this, by chance, so that not
+    /// all are replaced at once.
+    pub max_requests_jitter: u64,
+    /// How many workers a reload replaces at a time; 0: all.
+    pub reload_step: u16,
     /// The worker class's name, for the log.
     pub worker_class: &'static str,
 }
@@ -37,6 +44,9 @@ impl Default for Settings {
             timeout: Some(Duration::from_secs(30)),
             graceful_timeout: Duration::from_secs(30),
             drain: None,
+            max_requests: None,
+            max_requests_jitter: 0,
+            reload_step: 0,
             worker_class: "sync",
         }
     }

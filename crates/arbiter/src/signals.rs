@@ -39,7 +39,7 @@ fn meaning(signal: i32) -> Option<Sig> {
         SIGQUIT => Some(Sig::Quit),
         SIGTTIN => Some(Sig::TtIn),
         SIGTTOU => Some(Sig::TtOu),
-        SIGHUP => Some(Sig::Later("SIGHUP")),
+        SIGHUP => Some(Sig::Hup),
         SIGUSR1 => Some(Sig::Later("SIGUSR1")),
         SIGUSR2 => Some(Sig::Later("SIGUSR2")),
         SIGWINCH => Some(Sig::Later("SIGWINCH")),

@@ -16,7 +16,7 @@ use crate::say::{Subject, say};
 impl Driver {
     pub(super) fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Spawn(_) | Action::Halt(_) => unreachable!("invariant: the loop takes these"),
+            Action::Spawn(_) | Action::Reread | Action::Halt(_) => unreachable!("invariant: the loop takes these"),
             Action::Order(slot, stage, deadline) => {
                 if let Some(worker) = self.workers.get(&slot) {
                     worker.page.set_deadline(self.clock, deadline);
@@ -35,7 +35,7 @@ impl Driver {
                     }
                 }
             }
-            Action::Listen => self.listen(),
+            Action::Listen(listener) => self.listen(listener),
             Action::SetDoor(listener, phase) => {
                 for worker in self.workers.values() {
                     worker.page.set_door(listener, phase);
@@ -70,11 +70,11 @@ impl Driver {
         }
     }
 
-    fn listen(&self) {
-        for listener in self.listeners.iter().flatten() {
-            if let Err(error) = listener.listen(self.settings.backlog) {
-                error!("cannot listen on {}: {error}", listener.name());
-            }
+    fn listen(&self, listener: ListenerId) {
+        if let Some(open) = &self.listeners[listener.index()]
+            && let Err(error) = open.listen(self.settings.backlog)
+        {
+            error!("cannot listen on {}: {error}", open.name());
         }
     }
 

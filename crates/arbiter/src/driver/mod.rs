@@ -2,6 +2,7 @@
 
 mod act;
 mod look;
+mod reload;
 mod spawn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,15 +15,14 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tracing::{info, warn};
 
-use crate::child::Build;
 use crate::control::{self, Word};
 use crate::listener::Listener;
-use crate::machine::{Action, Death, Event, Machine, Rules, SlotId};
+use crate::machine::{Action, Death, Event, Leave, Machine, Rules, SlotId};
 use crate::page::{Clock, Counts, MAX_LISTENERS, Page};
 use crate::report::{Books, since};
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
-use crate::{Error, Exit, ListenerId, Outcome, Settings};
+use crate::{Error, Exit, ListenerId, Outcome, Program, Settings};
 
 /// While draining, the listeners are looked at so often.
 const READ_EVERY: Duration = Duration::from_millis(10);
@@ -57,15 +57,9 @@ struct Process {
 impl Driver {
     pub(crate) fn new(settings: Settings, listeners: Vec<Listener>) -> Result<Self, Error> {
         let started = now();
-        let rules = Rules {
-            workers: settings.workers,
-            timeout: settings.timeout,
-            graceful_timeout: settings.graceful_timeout,
-            drain: settings.drain,
-        };
         let one_way = listeners.iter().map(|listener| listener.tcp().is_none());
         Ok(Self {
-            machine: Machine::new(rules, one_way, started),
+            machine: Machine::new(rules(&settings), one_way, started),
             clock: Clock::new(started),
             names: listeners.iter().map(Listener::name).collect(),
             listeners: listeners.into_iter().map(Some).collect(),
@@ -80,7 +74,7 @@ impl Driver {
         })
     }
 
-    pub(crate) fn run(&mut self, build: &mut Build<'_>) -> Exit {
+    pub(crate) fn run(&mut self, program: &mut dyn Program) -> Exit {
         let mut events = VecDeque::from([Event::Tick]);
         loop {
             let now = now();
@@ -91,7 +85,8 @@ impl Driver {
                 for action in actions {
                     match action {
                         Action::Halt(exit) => return self.halt(now, exit),
-                        Action::Spawn(slot) => events.extend(self.spawn(slot, build)),
+                        Action::Spawn(slot) => events.extend(self.spawn(slot, program)),
+                        Action::Reread => events.extend(self.reread(program)),
                         action => self.act(now, action),
                     }
                 }
@@ -144,8 +139,10 @@ impl Driver {
                 worker.ready = true;
                 events.push_back(Event::Ready(*slot));
             }
-            if words.contains(&Word::Leave) {
-                events.push_back(Event::LeaveRequested(*slot));
+            for (word, reason) in [(Word::Leave, Leave::Signal), (Word::Enough, Leave::MaxRequests)] {
+                if words.contains(&word) {
+                    events.push_back(Event::LeaveRequested(*slot, reason));
+                }
             }
         }
         self.reap(events);
@@ -223,6 +220,16 @@ impl Driver {
         self.books.report(now, self.machine.door_logs());
         info!("stopped");
         exit
+    }
+}
+
+fn rules(settings: &Settings) -> Rules {
+    Rules {
+        workers: settings.workers,
+        timeout: settings.timeout,
+        graceful_timeout: settings.graceful_timeout,
+        drain: settings.drain,
+        reload_step: settings.reload_step,
     }
 }
 

@@ -7,18 +7,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::{debug, error};
 
 use super::{Driver, Process, now};
-use crate::child::{self, Build};
+use crate::child;
 use crate::control;
 use crate::listener::Listener;
 use crate::machine::{Event, SlotId};
 use crate::page::{Counts, Page};
 use crate::sys::{self, Fork};
-use crate::{Context, Exit, ListenerId, WorkerSettings};
+use crate::{Context, Exit, ListenerId, Program, WorkerSettings};
 
 impl Driver {
-    pub(super) fn spawn(&mut self, slot: SlotId, build: &mut Build<'_>) -> Option<Event> {
+    pub(super) fn spawn(&mut self, slot: SlotId, program: &mut dyn Program) -> Option<Event> {
         let page = self.spare_pages.pop().map_or_else(sys::map_page, Ok);
-        match page.and_then(|page| self.try_spawn(slot, page, build).inspect_err(|_| self.spare_pages.push(page))) {
+        match page.and_then(|page| self.try_spawn(slot, page, program).inspect_err(|_| self.spare_pages.push(page))) {
             Ok(()) => None,
             Err(error) => {
                 error!("cannot start a worker: {error}; trying again in a second");
@@ -27,12 +27,14 @@ impl Driver {
         }
     }
 
-    fn try_spawn(&mut self, slot: SlotId, page: &'static Page, build: &mut Build<'_>) -> io::Result<()> {
+    fn try_spawn(&mut self, slot: SlotId, page: &'static Page, program: &mut dyn Program) -> io::Result<()> {
         page.beat(self.clock, now());
         for index in 0..self.listeners.len() {
             let listener = ListenerId(index as u16);
             page.set_door(listener, self.machine.door_phase(listener));
         }
+        let jitter = fastrand::u64(..=self.settings.max_requests_jitter);
+        let max_requests = self.settings.max_requests.map(|most| most.saturating_add(jitter));
         let (ours, theirs) = control::pair()?;
         match sys::fork()? {
             Fork::Parent(pid) => {
@@ -43,7 +45,8 @@ impl Driver {
             }
             Fork::Child(blocked) => {
                 drop(ours);
-                let code = catch_unwind(AssertUnwindSafe(|| self.live_as_child(page, theirs, blocked, build)));
+                let code =
+                    catch_unwind(AssertUnwindSafe(|| self.live_as_child(page, theirs, blocked, max_requests, program)));
                 // A panic that got so far must not unwind into the arbiter's code.
                 std::process::exit(i32::from(code.unwrap_or(Exit::Failed.code())));
             }
@@ -56,7 +59,8 @@ impl Driver {
         page: &'static Page,
         control: UnixStream,
         blocked: sys::SignalsBlocked,
-        build: &mut Build<'_>,
+        max_requests: Option<u64>,
+        program: &mut dyn Program,
     ) -> u8 {
         // Before the signals are unblocked: the parent's handlers would wake the parent.
         self.signals = None;
@@ -72,9 +76,9 @@ impl Driver {
                 return Exit::WorkerBoot.code();
             }
         };
-        let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout };
+        let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout, max_requests };
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|open| open.map(Listener::into_parts));
         let mut cx = Context::new(page, self.clock, control_for_context, listeners, settings);
-        child::run(page, self.clock, &control, &mut cx, build)
+        child::run(page, self.clock, &control, &mut cx, &mut |cx| program.build(cx))
     }
 }

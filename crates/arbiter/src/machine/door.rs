@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::DrainSettings;
 use crate::page::DoorPhase;
 
 /// Two empty readings must lie at least this far apart before a door is closed for good.
@@ -9,6 +10,8 @@ const READINGS_APART: Duration = Duration::from_millis(10);
 /// A gate that was lifted because somebody knocked stays so for at least this long: a client's kernel sends its SYN
 /// again after a second.
 const KNOCK_AGAIN: Duration = Duration::from_millis(1500);
+/// How long handshakes alone may hold the gate: a lost ACK is made good by then, a scanner's never comes.
+const HANDSHAKES: Duration = Duration::from_secs(3);
 /// After so many reopenings in a row that brought nobody, the next gate is the last.
 const FRUITLESS: u32 = 3;
 
@@ -27,14 +30,32 @@ pub(crate) struct Reading {
     pub(crate) holders: u32,
 }
 
-/// The times that a drain is held to.
+/// How much there is to do in the time that is left.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) quiet: Duration,
+pub(crate) struct Load {
+    /// Connections that wait, behind any door.
+    pub(crate) queue: u32,
+    /// Requests served since the server started.
+    pub(crate) served: u64,
+}
+
+/// The time that a door has to drain in.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Instant,
+    deadline: Instant,
+    settings: DrainSettings,
+    /// How many requests had been served when it was first looked at.
+    served: Option<u64>,
+}
+
+/// The times that a drain is held to.
+struct Plan {
+    quiet: Duration,
     /// From then on the gate stays shut, whoever knocks.
-    pub(crate) shut_by: Instant,
+    shut_by: Instant,
     /// How long handshakes alone may hold the gate.
-    pub(crate) handshakes: Duration,
+    handshakes: Duration,
 }
 
 /// What to do with the listener now.
@@ -52,11 +73,27 @@ pub(crate) enum Move {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Nobody can connect before a worker of at least this age is ready.
+    Bound {
+        age: u64,
+    },
     Serving,
-    Draining { since: Instant, reopened: bool },
-    Gated { since: Instant, last: bool, drops: u32, empty_since: Option<Instant> },
-    Sweeping { since: Instant },
-    Closed { at: Instant },
+    Draining {
+        since: Instant,
+        reopened: bool,
+    },
+    Gated {
+        since: Instant,
+        last: bool,
+        drops: u32,
+        empty_since: Option<Instant>,
+    },
+    Sweeping {
+        since: Instant,
+    },
+    Closed {
+        at: Instant,
+    },
 }
 
 /// A listener's state, and what the report tells of it.
@@ -65,6 +102,9 @@ pub(crate) struct Door {
     state: State,
     /// Once shut, it is shut for good (a Unix socket).
     one_way: bool,
+    /// Whoever waits behind it is served by others when we go.
+    held_by_others: bool,
+    window: Option<Window>,
     /// When the last arrival was seen, and how many there had been.
     heard: Instant,
     arrivals: u64,
@@ -88,14 +128,49 @@ pub(crate) struct DoorLog {
 }
 
 impl Door {
-    pub(crate) fn new(one_way: bool, now: Instant) -> Self {
-        Self { state: State::Serving, one_way, heard: now, arrivals: 0, fruitless: 0, log: DoorLog::default() }
+    /// One that opens when a worker of at least this age is ready.
+    pub(crate) fn new(one_way: bool, age: u64, now: Instant) -> Self {
+        let log = DoorLog::default();
+        let state = State::Bound { age };
+        Self { state, one_way, held_by_others: false, window: None, heard: now, arrivals: 0, fruitless: 0, log }
     }
 
-    /// Begins to drain: the quiet clock starts now.
-    pub(crate) fn drain(&mut self, now: Instant) {
-        self.state = State::Draining { since: now, reopened: false };
-        self.heard = now;
+    /// A worker of this age is ready; whether the door opens by that.
+    pub(crate) fn open(&mut self, worker: u64) -> bool {
+        let opens = matches!(self.state, State::Bound { age } if age <= worker);
+        if opens {
+            self.state = State::Serving;
+        }
+        opens
+    }
+
+    /// Begins to drain, if it is not at it already: the quiet clock starts now.
+    pub(crate) fn drain(&mut self, now: Instant, deadline: Instant, settings: DrainSettings) {
+        match self.state {
+            State::Bound { .. } | State::Serving => {
+                self.state = State::Draining { since: now, reopened: false };
+                self.window = Some(Window { since: now, deadline, settings, served: None });
+                self.heard = now;
+            }
+            State::Draining { .. } | State::Gated { .. } | State::Sweeping { .. } | State::Closed { .. } => {}
+        }
+    }
+
+    /// Whether it is on its way from the first step of a drain to the last, and wants to be looked at.
+    pub(crate) const fn is_draining(&self) -> bool {
+        match self.state {
+            State::Draining { .. } | State::Gated { .. } | State::Sweeping { .. } => true,
+            State::Bound { .. } | State::Serving | State::Closed { .. } => false,
+        }
+    }
+
+    /// Whether others hold the listener too, so that it must not be gated.
+    pub(crate) const fn is_held_by_others(&self) -> bool {
+        self.held_by_others
+    }
+
+    pub(crate) fn set_held_by_others(&mut self, held: bool) {
+        self.held_by_others = held;
     }
 
     /// Closed without a drain.
@@ -104,10 +179,10 @@ impl Door {
     }
 
     /// What the workers are told.
-    pub(crate) const fn phase(&self, listening: bool) -> DoorPhase {
+    pub(crate) const fn phase(&self) -> DoorPhase {
         match self.state {
-            State::Serving if listening => DoorPhase::Open,
-            State::Serving => DoorPhase::Bound,
+            State::Bound { .. } => DoorPhase::Bound,
+            State::Serving => DoorPhase::Open,
             State::Draining { .. } => DoorPhase::Draining,
             State::Gated { .. } => DoorPhase::Gated,
             State::Sweeping { .. } => DoorPhase::Sweep,
@@ -118,7 +193,7 @@ impl Door {
     /// Whether connections may still come in by it, or wait behind it.
     pub(crate) const fn needs_workers(&self) -> bool {
         match self.state {
-            State::Serving | State::Draining { .. } | State::Gated { .. } => true,
+            State::Bound { .. } | State::Serving | State::Draining { .. } | State::Gated { .. } => true,
             State::Sweeping { .. } | State::Closed { .. } => false,
         }
     }
@@ -127,12 +202,22 @@ impl Door {
     pub(crate) const fn closed(&self) -> Option<Instant> {
         match self.state {
             State::Closed { at } => Some(at),
-            State::Serving | State::Draining { .. } | State::Gated { .. } | State::Sweeping { .. } => None,
+            State::Bound { .. }
+            | State::Serving
+            | State::Draining { .. }
+            | State::Gated { .. }
+            | State::Sweeping { .. } => None,
         }
     }
 
     /// Takes a reading in, and says what follows from it.
-    pub(crate) fn on_reading(&mut self, now: Instant, reading: &Reading, plan: &Plan) -> Option<Move> {
+    pub(crate) fn on_reading(&mut self, now: Instant, reading: &Reading, load: Load) -> Option<Move> {
+        let window = self.window.as_mut()?;
+        if window.served.is_none() {
+            window.served = Some(load.served);
+            self.log.queue_at_term = reading.queue;
+        }
+        let plan = window.plan(now, load);
         if reading.arrivals != self.arrivals {
             self.arrivals = reading.arrivals;
             self.heard = now;
@@ -140,7 +225,7 @@ impl Door {
         }
         let late = now >= plan.shut_by;
         match self.state {
-            State::Serving | State::Closed { .. } => None,
+            State::Bound { .. } | State::Serving | State::Closed { .. } => None,
             State::Draining { since, reopened } => {
                 let quiet = now >= self.heard + plan.quiet && reading.queue == 0;
                 let settled = !reopened || now >= since + KNOCK_AGAIN;
@@ -189,4 +274,22 @@ impl Door {
         self.log.gated += now - since;
         self.log.held_off += knocked;
     }
+}
+
+impl Window {
+    fn plan(&self, now: Instant, load: Load) -> Plan {
+        let handshakes = HANDSHAKES.min((self.deadline - self.since) / 4);
+        let served = load.served.saturating_sub(self.served.unwrap_or(load.served));
+        // The door is shut for good when what is left of the time is just enough for what waits behind it.
+        let needed = handshakes + time_to_serve(load.queue, served, now - self.since);
+        let shut_by = (self.since + self.settings.open).min(self.deadline.checked_sub(needed).unwrap_or(self.since));
+        Plan { quiet: self.settings.quiet, shut_by, handshakes }
+    }
+}
+
+/// How long a queue will take at the rate served so far in this drain, half as much again for safety. Where nobody
+/// has been served yet, the first may be about to be.
+fn time_to_serve(queue: u32, served: u64, during: Duration) -> Duration {
+    let each = during.as_secs_f64() / served.max(1) as f64;
+    Duration::from_secs_f64(f64::from(queue) * each * 1.5)
 }

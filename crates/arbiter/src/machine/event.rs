@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::Rules;
 use super::door::Reading;
 use crate::page::{DoorPhase, Stage};
 use crate::{Exit, ListenerId};
@@ -25,12 +26,33 @@ pub(crate) enum Sig {
     Int,
     /// SIGQUIT.
     Quit,
+    /// SIGHUP: read the settings again, and replace the workers.
+    Hup,
     /// SIGTTIN: one worker more.
     TtIn,
     /// SIGTTOU: one worker less.
     TtOu,
     /// One that will mean something in a later version: its name.
     Later(&'static str),
+}
+
+/// Why a worker is to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Somebody sent it a SIGTERM.
+    Signal,
+    /// It has served as many requests as it is to.
+    MaxRequests,
+}
+
+/// What changes when the settings are read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reload {
+    pub(crate) rules: Rules,
+    /// Listeners that are new, each with whether its gate can never be lifted again. They open with the first new worker.
+    pub(crate) added: Vec<(ListenerId, bool)>,
+    /// Listeners that are no longer wanted.
+    pub(crate) removed: Vec<ListenerId>,
 }
 
 /// How a worker process ended.
@@ -47,10 +69,14 @@ pub(crate) enum Event {
     Ready(SlotId),
     /// When it last returned from a step.
     Beat(SlotId, Instant),
-    /// Somebody sent it a SIGTERM.
-    LeaveRequested(SlotId),
+    /// It is to be replaced.
+    LeaveRequested(SlotId, Leave),
     Exited(SlotId, Death),
     SpawnFailed(SlotId),
+    /// The settings were read again.
+    Reloaded(Reload),
+    /// Of all listeners, those that another process holds as well: told before a stop.
+    OthersHold(Vec<ListenerId>),
     /// One reading for each listener, and how many requests have been served since the server started.
     Readings {
         served: u64,
@@ -74,8 +100,10 @@ pub(crate) enum Action {
     /// Tell a worker what is wanted of it, and until when.
     Order(SlotId, Stage, Instant),
     Kill(SlotId, Kill),
-    /// Begin to listen on every listener.
-    Listen,
+    /// Begin to listen.
+    Listen(ListenerId),
+    /// Read the settings again; [`Event::Reloaded`] tells what came of it, if anything did.
+    Reread,
     /// Tell every worker how it stands with a listener.
     SetDoor(ListenerId, DoorPhase),
     Shut(ListenerId),
@@ -111,8 +139,12 @@ pub(crate) enum Notice {
     Died(SlotId, Death),
     /// A worker could not boot.
     BootFailed(SlotId, Death),
-    /// A worker was asked by somebody else to leave: it is replaced first.
-    LeaveRequested(SlotId),
+    /// A worker is to leave: it is replaced first.
+    LeaveRequested(SlotId, Leave),
+    /// The settings were read again: all workers are being replaced.
+    Reloading,
+    /// All workers have been replaced.
+    Reloaded,
     /// The gate was shut; whether for good.
     GateShut(ListenerId, bool),
     /// Somebody knocked at the gate, which was lifted.

@@ -9,14 +9,16 @@
 mod door;
 mod drain;
 mod event;
+mod reload;
 mod slot;
+mod staff;
 
 use std::time::{Duration, Instant};
 
 use door::Door;
 pub(crate) use door::{DoorLog, Reading};
 pub(crate) use drain::Handshakes;
-pub(crate) use event::{Action, Death, Event, Kill, Notice, Sig, SlotId};
+pub(crate) use event::{Action, Death, Event, Kill, Leave, Notice, Reload, Sig, SlotId};
 use slot::{Life, Slot, Tenant};
 
 use crate::page::{DoorPhase, Stage};
@@ -29,13 +31,15 @@ const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// The most workers that SIGTTIN can ask for.
 const MOST_WORKERS: u16 = 1024;
 
-/// What the machine is told once.
-#[derive(Clone, Debug)]
+/// What the machine is told at the start, and at each reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) workers: u16,
     pub(crate) timeout: Option<Duration>,
     pub(crate) graceful_timeout: Duration,
     pub(crate) drain: Option<DrainSettings>,
+    /// How many workers a reload replaces at a time; 0: all.
+    pub(crate) reload_step: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +48,7 @@ enum Mode {
     Starting,
     Serving,
     Draining {
-        term: Instant,
         deadline: Instant,
-        served_at_term: Option<u64>,
-        drain: DrainSettings,
     },
     Leaving,
     Quitting,
@@ -61,13 +62,14 @@ pub(crate) struct Machine {
     slots: Vec<Slot>,
     doors: Vec<Door>,
     next_age: u64,
+    reloading: bool,
 }
 
 impl Machine {
     /// `one_way`: for each listener, whether its gate can never be lifted again.
     pub(crate) fn new(rules: Rules, one_way: impl IntoIterator<Item = bool>, now: Instant) -> Self {
-        let doors = one_way.into_iter().map(|one_way| Door::new(one_way, now)).collect();
-        Self { rules, mode: Mode::Starting, exit: Exit::Ok, slots: Vec::new(), doors, next_age: 0 }
+        let doors = one_way.into_iter().map(|one_way| Door::new(one_way, 0, now)).collect();
+        Self { rules, mode: Mode::Starting, exit: Exit::Ok, slots: Vec::new(), doors, next_age: 0, reloading: false }
     }
 
     /// Takes in what happened, and appends what is to be done to `actions`, in order.
@@ -82,14 +84,17 @@ impl Machine {
                 }
                 return;
             }
-            Event::LeaveRequested(slot) => self.on_leave_requested(slot, actions),
+            Event::LeaveRequested(slot, reason) => self.on_leave_requested(slot, reason, actions),
             Event::Exited(slot, death) => self.on_exited(now, slot, death, actions),
             Event::SpawnFailed(slot) => self.slots[slot.index()].wait_from(now),
+            Event::Reloaded(reload) => self.on_reloaded(now, reload, actions),
+            Event::OthersHold(listeners) => self.on_others_hold(&listeners),
             Event::Readings { served, readings } => self.on_readings(now, served, &readings, actions),
             Event::Tick => {}
         }
         self.enforce_time(now, actions);
         self.manage_workers(now, actions);
+        self.finish_reload(actions);
         self.finish_if_all_gone(now, actions);
     }
 
@@ -110,7 +115,7 @@ impl Machine {
 
     /// How a new worker is to be told that it stands with a listener.
     pub(crate) fn door_phase(&self, listener: ListenerId) -> DoorPhase {
-        self.doors[listener.index()].phase(self.mode != Mode::Starting)
+        self.doors[listener.index()].phase()
     }
 
     /// How many workers serve.
@@ -134,7 +139,8 @@ impl Machine {
                 self.rules.workers -= 1;
                 actions.push(Action::Say(Notice::Target(self.rules.workers)));
             }
-            Sig::Term | Sig::Int | Sig::Quit | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
+            Sig::Hup if self.mode == Mode::Serving => actions.push(Action::Reread),
+            Sig::Term | Sig::Int | Sig::Quit | Sig::Hup | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
                 actions.push(Action::Say(Notice::Ignored(sig)));
             }
         }
@@ -144,15 +150,21 @@ impl Machine {
         let deadline = now + self.rules.graceful_timeout;
         match (self.mode, self.rules.drain) {
             (Mode::Serving, Some(drain)) => {
-                self.mode = Mode::Draining { term: now, deadline, served_at_term: None, drain };
+                self.mode = Mode::Draining { deadline };
                 for tenant in self.slots.iter_mut().filter_map(Slot::tenant_mut) {
-                    if tenant.life == Life::Retiring {
-                        tenant.life = Life::Ready; // it leaves with the others, and not before its queue
+                    if let Life::Retiring { ready } = tenant.life {
+                        // It leaves with the others, and not before its queue.
+                        tenant.life = if ready { Life::Ready } else { Life::Booting };
                     }
                 }
                 for index in 0..self.doors.len() {
-                    self.doors[index].drain(now);
-                    self.announce(ListenerId(index as u16), actions);
+                    let listener = ListenerId(index as u16);
+                    if self.doors[index].is_held_by_others() {
+                        self.close_door(now, listener, actions);
+                    } else {
+                        self.doors[index].drain(now, deadline, drain);
+                        self.announce(listener, actions);
+                    }
                 }
                 let staying: Vec<SlotId> = self.tenants().filter(|(_, t)| t.stays()).map(|(slot, _)| slot).collect();
                 actions.extend(staying.into_iter().map(|slot| Action::Order(slot, Stage::Drain, deadline)));
@@ -174,28 +186,35 @@ impl Machine {
 
     fn on_ready(&mut self, now: Instant, slot: SlotId, actions: &mut Vec<Action>) {
         let Some(tenant) = self.tenant_mut(slot) else { return };
-        if tenant.life == Life::Booting {
-            tenant.life = Life::Ready;
+        match tenant.life {
+            Life::Booting => tenant.life = Life::Ready,
+            Life::Retiring { .. } => tenant.life = Life::Retiring { ready: true },
+            Life::Ready | Life::Leaving { .. } | Life::Quitting { .. } | Life::Aborting { .. } | Life::Killed => {}
         }
         tenant.beat = tenant.beat.max(now);
+        let age = tenant.age;
+        if matches!(self.mode, Mode::Starting | Mode::Serving) {
+            for index in 0..self.doors.len() {
+                if self.doors[index].open(age) {
+                    actions.push(Action::Listen(ListenerId(index as u16)));
+                    self.announce(ListenerId(index as u16), actions);
+                }
+            }
+        }
         if self.mode == Mode::Starting {
             self.mode = Mode::Serving;
-            actions.push(Action::Listen);
-            for index in 0..self.doors.len() {
-                self.announce(ListenerId(index as u16), actions);
-            }
             actions.push(Action::Say(Notice::Serving));
         }
     }
 
-    fn on_leave_requested(&mut self, slot: SlotId, actions: &mut Vec<Action>) {
+    fn on_leave_requested(&mut self, slot: SlotId, reason: Leave, actions: &mut Vec<Action>) {
         let serving = matches!(self.mode, Mode::Starting | Mode::Serving);
         if let Some(tenant) = self.tenant_mut(slot)
             && serving
             && tenant.stays()
         {
-            tenant.life = Life::Retiring;
-            actions.push(Action::Say(Notice::LeaveRequested(slot)));
+            tenant.life = Life::Retiring { ready: tenant.life == Life::Ready };
+            actions.push(Action::Say(Notice::LeaveRequested(slot, reason)));
         }
     }
 
@@ -205,7 +224,7 @@ impl Machine {
         self.slots[slot.index()].vacate();
         let asked = match life {
             Life::Leaving { .. } | Life::Quitting { .. } | Life::Aborting { .. } | Life::Killed => true,
-            Life::Booting | Life::Ready | Life::Retiring => !self.needs_workers() && death == Death::Code(0),
+            Life::Booting | Life::Ready | Life::Retiring { .. } => !self.needs_workers() && death == Death::Code(0),
         };
         match self.mode {
             Mode::Starting => {
@@ -249,7 +268,7 @@ impl Machine {
                     tenant.life = Life::Quitting { kill_at: now + QUIT_GRACE };
                     actions.extend([Action::Say(Notice::Overdue(slot)), Action::Order(slot, Stage::Quit, now)]);
                 }
-                Life::Booting | Life::Ready | Life::Retiring | Life::Leaving { .. } => {
+                Life::Booting | Life::Ready | Life::Retiring { .. } | Life::Leaving { .. } => {
                     tenant.life = Life::Aborting { kill_at: now + ABORT_GRACE };
                     actions.extend([Action::Say(Notice::Stuck(slot)), Action::Kill(slot, Kill::Abort)]);
                 }
@@ -258,54 +277,6 @@ impl Machine {
                     actions.push(Action::Kill(slot, Kill::Kill));
                 }
                 Life::Killed => {}
-            }
-        }
-    }
-
-    /// Fills up to the number of workers wanted, and sends away who is too many.
-    fn manage_workers(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while self.is_short_of_workers() {
-            let free = |slot: &Slot| match slot {
-                Slot::Vacant { not_before } => not_before.is_none_or(|time| time <= now),
-                Slot::Taken(_) => false,
-            };
-            let waiting = |slot: &Slot| matches!(slot, Slot::Vacant { not_before: Some(_) });
-            let index = match self.slots.iter().position(free) {
-                Some(index) => index,
-                // A slot whose worker has just died keeps its place in the number for a while.
-                None if self.slots.iter().filter(|slot| waiting(slot)).count() + usize::from(self.workers())
-                    >= usize::from(self.rules.workers) =>
-                {
-                    break;
-                }
-                None => {
-                    self.slots.push(Slot::VACANT);
-                    self.slots.len() - 1
-                }
-            };
-            let slot = SlotId(index as u16);
-            self.slots[index] = Slot::Taken(Tenant::new(self.next_age, now));
-            self.next_age += 1;
-            actions.push(Action::Spawn(slot));
-            if let Mode::Draining { deadline, .. } = self.mode {
-                actions.push(Action::Order(slot, Stage::Drain, deadline));
-            }
-        }
-        if !matches!(self.mode, Mode::Starting | Mode::Serving) {
-            return;
-        }
-        let deadline = now + self.rules.graceful_timeout;
-        while self.workers() > self.rules.workers {
-            let oldest = self.tenants().filter(|(_, t)| t.stays()).min_by_key(|(_, t)| t.age).map(|(slot, _)| slot);
-            let Some(oldest) = oldest else { break };
-            self.tell_to_leave(oldest, deadline, actions);
-        }
-        let ready = self.tenants().filter(|(_, tenant)| tenant.life == Life::Ready).count();
-        if ready >= usize::from(self.rules.workers) {
-            let retiring: Vec<SlotId> =
-                self.tenants().filter(|(_, t)| t.life == Life::Retiring).map(|(slot, _)| slot).collect();
-            for slot in retiring {
-                self.tell_to_leave(slot, deadline, actions);
             }
         }
     }
@@ -337,41 +308,24 @@ impl Machine {
         }
     }
 
-    fn tell_to_leave(&mut self, slot: SlotId, deadline: Instant, actions: &mut Vec<Action>) {
-        if let Some(tenant) = self.tenant_mut(slot)
-            && matches!(tenant.life, Life::Booting | Life::Ready | Life::Retiring)
-        {
-            tenant.life = Life::Leaving { deadline };
-            actions.push(Action::Order(slot, Stage::Leave, deadline));
+    fn close_doors(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for index in 0..self.doors.len() {
+            self.close_door(now, ListenerId(index as u16), actions);
         }
     }
 
-    fn close_doors(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for index in 0..self.doors.len() {
-            if self.doors[index].closed().is_none() {
-                self.doors[index].close(now);
-                let listener = ListenerId(index as u16);
-                self.announce(listener, actions);
-                actions.push(Action::Close(listener));
-            }
+    /// Closes it as it is, if it is not closed yet.
+    fn close_door(&mut self, now: Instant, listener: ListenerId, actions: &mut Vec<Action>) {
+        let door = &mut self.doors[listener.index()];
+        if door.closed().is_none() {
+            door.close(now);
+            self.announce(listener, actions);
+            actions.push(Action::Close(listener));
         }
     }
 
     fn announce(&self, listener: ListenerId, actions: &mut Vec<Action>) {
         actions.push(Action::SetDoor(listener, self.door_phase(listener)));
-    }
-
-    /// Whether there is, or may still come, anything for workers to accept.
-    fn needs_workers(&self) -> bool {
-        match self.mode {
-            Mode::Starting | Mode::Serving => true,
-            Mode::Draining { .. } => self.doors.iter().any(Door::needs_workers),
-            Mode::Leaving | Mode::Quitting | Mode::Halted => false,
-        }
-    }
-
-    fn is_short_of_workers(&self) -> bool {
-        self.needs_workers() && self.workers() < self.rules.workers
     }
 
     fn tenants(&self) -> impl Iterator<Item = (SlotId, &Tenant)> {

@@ -51,6 +51,8 @@ struct World {
     swept: bool,
     /// The machine is out of processes.
     spawns_fail: bool,
+    /// How many workers the settings say when they are read again.
+    wanted: u16,
     round_trip: Duration,
     handler: Duration,
     timeout: Option<Duration>,
@@ -124,6 +126,7 @@ impl World {
             timeout,
             graceful_timeout: Duration::from_secs(u.int_in_range(4..=20)?),
             drain: u.ratio(4, 5)?.then_some(drain),
+            reload_step: u.int_in_range(0..=2)?,
         };
         Ok(Self {
             now,
@@ -145,6 +148,7 @@ impl World {
             deadline_passed: false,
             swept: false,
             spawns_fail: false,
+            wanted: 1,
             round_trip: u.int_in_range(0..=300)? * MS,
             handler: u.int_in_range(0..=200)? * MS,
             timeout,
@@ -156,10 +160,13 @@ impl World {
         let slots: Vec<SlotId> = self.workers.keys().copied().collect();
         match u.int_in_range(0..=40)? {
             0 if !slots.is_empty() => self.exit(*u.choose(&slots)?, Death::Signal(9)),
-            1 if !slots.is_empty() => self.tell(Event::LeaveRequested(*u.choose(&slots)?)),
+            1 if !slots.is_empty() => self.tell(Event::LeaveRequested(*u.choose(&slots)?, Leave::Signal)),
             2 => self.signal(Sig::TtIn),
             3 => self.signal(Sig::TtOu),
-            4 => self.signal(Sig::Later("SIGHUP")),
+            4 => {
+                self.wanted = u.int_in_range(1..=4)?;
+                self.signal(Sig::Hup);
+            }
             5 if u.ratio(1, 8)? => self.signal(Sig::Term),
             6 if u.ratio(1, 40)? => self.signal(Sig::Int),
             7 if !slots.is_empty() => {
@@ -292,6 +299,10 @@ impl World {
             for action in actions {
                 match action {
                     Action::Spawn(slot) if self.spawns_fail => events.push(Event::SpawnFailed(slot)),
+                    Action::Reread => {
+                        let rules = Rules { workers: self.wanted, ..self.machine.rules.clone() };
+                        events.push(Event::Reloaded(Reload { rules, added: Vec::new(), removed: Vec::new() }));
+                    }
                     action => self.obey(action),
                 }
             }
@@ -317,6 +328,15 @@ impl World {
                 assert!(self.workers.len() < 64, "a fork storm");
             }
             Action::Order(slot, stage, _) => {
+                if stage == Stage::Leave && self.machine.mode == Mode::Serving && self.workers[&slot].reported {
+                    let others = self.workers.iter().filter(|(other, fake)| {
+                        **other != slot && fake.reported && fake.stage == Stage::Serve && fake.aborted_at.is_none()
+                    });
+                    let wanted = usize::from(self.machine.rules.workers);
+                    let others = others.count();
+                    let lives: Vec<_> = self.machine.tenants().map(|(s, t)| (s, t.age, t.life)).collect();
+                    assert!(others >= wanted, "{slot:?} is sent away before enough others serve: {lives:?}");
+                }
                 if let Some(worker) = self.workers.get_mut(&slot) {
                     worker.stage = worker.stage.max(stage);
                     if stage == Stage::Quit {
@@ -336,13 +356,14 @@ impl World {
                 assert!(self.now >= warned + QUIT_GRACE, "killed before its time");
                 self.exit(slot, Death::Signal(9));
             }
-            Action::Listen => assert_eq!(self.door, DoorPhase::Bound),
+            Action::Listen(_) => assert_eq!(self.door, DoorPhase::Bound),
             Action::SetDoor(_, phase) => {
                 if phase == DoorPhase::Sweep {
                     assert!(self.gate_shut, "the last sweep comes behind the gate");
                 }
                 self.door = phase;
             }
+            Action::Reread => unreachable!("taken by the loop"),
             Action::Shut(_) => self.gate_shut = true,
             Action::Lift(_) => {
                 assert!(!self.closed);

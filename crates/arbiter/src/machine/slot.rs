@@ -28,7 +28,10 @@ pub(crate) enum Life {
     Booting,
     Ready,
     /// To be replaced, but serving until the successor is ready.
-    Retiring,
+    Retiring {
+        /// It serves.
+        ready: bool,
+    },
     /// Told to accept no more and to finish by then.
     Leaving {
         deadline: Instant,
@@ -82,9 +85,11 @@ impl Tenant {
     pub(crate) const fn stays(&self) -> bool {
         match self.life {
             Life::Booting | Life::Ready => true,
-            Life::Retiring | Life::Leaving { .. } | Life::Quitting { .. } | Life::Aborting { .. } | Life::Killed => {
-                false
-            }
+            Life::Retiring { .. }
+            | Life::Leaving { .. }
+            | Life::Quitting { .. }
+            | Life::Aborting { .. }
+            | Life::Killed => false,
         }
     }
 
@@ -92,7 +97,7 @@ impl Tenant {
     pub(crate) fn due(&self, timeout: Option<Duration>) -> Option<Instant> {
         let stuck = timeout.map(|timeout| self.beat + timeout);
         match self.life {
-            Life::Booting | Life::Ready | Life::Retiring => stuck,
+            Life::Booting | Life::Ready | Life::Retiring { .. } => stuck,
             Life::Leaving { deadline } => Some(stuck.map_or(deadline, |stuck| stuck.min(deadline))),
             Life::Quitting { kill_at } | Life::Aborting { kill_at } => Some(kill_at),
             Life::Killed => None,

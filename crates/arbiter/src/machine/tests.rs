@@ -1,5 +1,7 @@
 //! Transcripts: what happened, and what the machine said to do.
 
+mod reload;
+
 use std::time::{Duration, Instant};
 
 use expect_test::{Expect, expect};
@@ -17,8 +19,13 @@ impl Script {
     fn new(workers: u16, drain: Option<DrainSettings>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any moment will do for a beginning")]
         let start = Instant::now();
-        let rules =
-            Rules { workers, timeout: Some(Duration::from_secs(30)), graceful_timeout: Duration::from_secs(30), drain };
+        let rules = Rules {
+            workers,
+            timeout: Some(Duration::from_secs(30)),
+            graceful_timeout: Duration::from_secs(30),
+            drain,
+            reload_step: 0,
+        };
         let machine = Machine::new(rules, [false], start);
         Self { start, machine, lines: String::new() }
     }
@@ -80,7 +87,7 @@ fn it_listens_when_the_first_worker_is_ready() {
             Spawn(SlotId(0))
             Spawn(SlotId(1))
         10 ms: Ready(SlotId(1))
-            Listen
+            Listen(ListenerId(0))
             SetDoor(ListenerId(0), Open)
             Say(Serving)
     "#]]);
@@ -309,11 +316,11 @@ fn nobody_is_judged_before_all_beats_are_known() {
 #[test]
 fn one_that_is_asked_to_leave_goes_when_its_successor_is_ready() {
     let mut script = Script::serving(1, None);
-    script.at(100, Event::LeaveRequested(SlotId(0))).at(200, Event::Ready(SlotId(1)));
+    script.at(100, Event::LeaveRequested(SlotId(0), Leave::Signal)).at(200, Event::Ready(SlotId(1)));
     script.at(300, Event::Exited(SlotId(0), Death::Code(0)));
     script.said(expect![[r#"
-        100 ms: LeaveRequested(SlotId(0))
-            Say(LeaveRequested(SlotId(0)))
+        100 ms: LeaveRequested(SlotId(0), Signal)
+            Say(LeaveRequested(SlotId(0), Signal))
             Spawn(SlotId(1))
         200 ms: Ready(SlotId(1))
             Order(SlotId(0), Leave, 30.2s)

@@ -1,0 +1,78 @@
+//! SIGHUP: the settings are read again, and the listeners become what they say.
+
+use std::collections::VecDeque;
+
+use tracing::error;
+
+use super::{Driver, rules};
+use crate::listener::Listener;
+use crate::machine::{Event, Reload};
+use crate::page::MAX_LISTENERS;
+use crate::{Error, ListenerId, Program, Settings};
+
+impl Driver {
+    /// Either everything is taken up or nothing is.
+    pub(super) fn reread(&mut self, program: &mut dyn Program) -> Option<Event> {
+        let settings = match program.reload() {
+            Ok(settings) => settings,
+            Err(wrong) => {
+                error!("SIGHUP: {wrong}; everything stays as it was");
+                return None;
+            }
+        };
+        match self.bind_new(&settings) {
+            Ok(added) => Some(Event::Reloaded(self.take_up(settings, added))),
+            Err(error) => {
+                // The program builds by what it has read last.
+                error!("SIGHUP: {error}; the listeners stay as they were, and so do the workers that serve now");
+                None
+            }
+        }
+    }
+
+    fn bind_new(&self, settings: &Settings) -> Result<Vec<Listener>, Error> {
+        let mut added = Vec::new();
+        for bind in settings.binds.iter().filter(|bind| !self.settings.binds.contains(bind)) {
+            added.extend(Listener::bind(bind)?);
+        }
+        let kept = self.listeners.iter().flatten().count();
+        if kept + added.len() > MAX_LISTENERS {
+            return Err(Error::TooManyBinds { given: kept + added.len(), most: MAX_LISTENERS });
+        }
+        Ok(added)
+    }
+
+    fn take_up(&mut self, settings: Settings, added: Vec<Listener>) -> Reload {
+        let removed = (0..self.listeners.len() as u16)
+            .map(ListenerId)
+            .filter(|id| {
+                let open = self.listeners[id.index()].as_ref();
+                open.is_some_and(|open| open.bind_setting().is_some_and(|bind| !settings.binds.contains(bind)))
+            })
+            .collect();
+        let mut added: VecDeque<Listener> = added.into();
+        let mut places = Vec::new();
+        while let Some(listener) = added.pop_front() {
+            let id = self.free_place();
+            places.push((id, listener.tcp().is_none()));
+            self.names[id.index()] = listener.name();
+            self.listeners[id.index()] = Some(listener);
+            // Workers that live already do not have it: they need not let go of it one day.
+            for worker in self.workers.values() {
+                worker.page.set_swept(id);
+            }
+        }
+        self.settings = settings;
+        Reload { rules: rules(&self.settings), added: places, removed }
+    }
+
+    /// A place that no listener has, or has any more.
+    fn free_place(&mut self) -> ListenerId {
+        let free = self.listeners.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.listeners.push(None);
+            self.names.push(String::new());
+            self.listeners.len() - 1
+        });
+        ListenerId(free as u16)
+    }
+}

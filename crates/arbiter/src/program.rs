@@ -1,0 +1,40 @@
+use crate::{Built, Context, Settings};
+
+/// What the arbiter asks of the program that it runs in.
+///
+/// A function that builds a worker is a program, one that has no settings to read again:
+///
+/// ```
+/// use rserve_arbiter::{BootError, Built, Context, Program};
+///
+/// fn build(_context: &mut Context) -> Built {
+///     Err(BootError::worker("no worker here"))
+/// }
+///
+/// let mut program: fn(&mut Context) -> Built = build;
+/// assert!(Program::reload(&mut program).is_err());
+/// ```
+pub trait Program {
+    /// Makes the worker. Called in each worker process, after the fork.
+    ///
+    /// # Errors
+    ///
+    /// Before the server has started they end it; later the worker is tried again after a while.
+    fn build(&mut self, cx: &mut Context) -> Built;
+
+    /// Reads the settings again (SIGHUP). Called in the arbiter; workers that are forked afterwards are built by what
+    /// was read. It should not block for long: nobody is supervised meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// One line that says what is wrong. Everything then stays as it was.
+    fn reload(&mut self) -> Result<Settings, String> {
+        Err("this program has no settings that could be read again".to_owned())
+    }
+}
+
+impl<F: FnMut(&mut Context) -> Built> Program for F {
+    fn build(&mut self, cx: &mut Context) -> Built {
+        self(cx)
+    }
+}
