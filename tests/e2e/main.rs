@@ -11,6 +11,7 @@ mod harness;
 mod kill_points;
 mod patient;
 mod proxy;
+mod reload;
 mod serving;
 mod supervision;
 mod support;

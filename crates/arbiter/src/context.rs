@@ -192,6 +192,14 @@ impl Context {
         self.page.stage() >= Stage::Drain
     }
 
+    /// Whether this worker is finishing while the server goes on: it is replaced, or one too many. Then there is no
+    /// hurry: who is still connected may be given the time to go by itself.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        let open = |listener| self.page.door(listener) == DoorPhase::Open;
+        self.page.stage() == Stage::Leave && self.listeners().any(open)
+    }
+
     /// When a finishing worker is cut off.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

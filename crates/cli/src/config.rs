@@ -62,6 +62,9 @@ impl Config {
             timeout: unless_zero(flags.timeout),
             graceful_timeout: flags.graceful_timeout,
             drain: flags.drain_on_term.then_some(drain),
+            max_requests: (flags.max_requests > 0).then_some(flags.max_requests.into()),
+            max_requests_jitter: flags.max_requests_jitter.into(),
+            reload_step: u16::try_from(flags.reload_step).expect("invariant: no larger step passes than a u16 holds"),
             worker_class,
         };
         let forwarded = environment.forwarded_allow_ips.as_deref();

@@ -70,6 +70,21 @@ pub(crate) struct Flags {
     #[arg(value_parser = values::seconds(0.1))]
     pub(crate) graceful_timeout: Duration,
 
+    /// Replace a worker that has served this many requests; 0: never
+    #[arg(long, value_name = "N", default_value = "0", help_heading = WORKER_PROCESSES)]
+    #[arg(value_parser = values::number(0, u32::MAX))]
+    pub(crate) max_requests: u32,
+
+    /// Add to --max-requests a number from 0 to this, by chance, for each worker
+    #[arg(long, value_name = "N", default_value = "0", help_heading = WORKER_PROCESSES)]
+    #[arg(value_parser = values::number(0, u32::MAX))]
+    pub(crate) max_requests_jitter: u32,
+
+    /// Workers that a reload (SIGHUP) replaces at a time; 0: all
+    #[arg(long, value_name = "N", default_value = "0", help_heading = WORKER_PROCESSES)]
+    #[arg(value_parser = values::number(0, 1024))]
+    pub(crate) reload_step: u32,
+
     /// On SIGTERM serve everybody who has connected before exiting, the backlog included
     #[arg(long, help_heading = DRAIN)]
     pub(crate) drain_on_term: bool,

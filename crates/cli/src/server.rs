@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches};
-use rserve_arbiter::{Arbiter, Exit, WorkerClass};
+use rserve_arbiter::{Arbiter, Built, Context, Exit, Program, Settings, WorkerClass};
 use rserve_event_loop::Site;
 use rserve_http::App;
 
@@ -31,6 +31,7 @@ use crate::{
 pub struct Server {
     classes: Vec<WorkerClass<Site>>,
     apps: Vec<NamedApp>,
+    demo: NamedApp,
 }
 
 struct NamedApp {
@@ -42,7 +43,8 @@ struct NamedApp {
 impl Server {
     /// The plain server: the worker classes that come with it, and the demo app.
     pub fn new() -> Self {
-        Self { classes: vec![rserve_worker_sync::CLASS], apps: Vec::new() }
+        let demo = NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) };
+        Self { classes: vec![rserve_worker_sync::CLASS], apps: Vec::new(), demo }
     }
 
     /// Adds a worker class, for `--worker-class`.
@@ -77,7 +79,8 @@ impl Server {
     }
 
     fn run(self, words: impl IntoIterator<Item = OsString>) -> Exit {
-        let flags = match self.parse(words) {
+        let words: Vec<OsString> = words.into_iter().collect();
+        let flags = match self.parse(&words) {
             Ok(flags) => flags,
             Err(Answer::Shown(text)) => {
                 // Whoever closes the pipe early, as `head` does, has seen enough.
@@ -89,13 +92,13 @@ impl Server {
                 return Exit::Usage;
             }
         };
-        self.serve(&flags).unwrap_or_else(|error| {
+        self.serve(&flags, words).unwrap_or_else(|error| {
             complain(&error);
             error.exit()
         })
     }
 
-    fn parse(&self, words: impl IntoIterator<Item = OsString>) -> Result<Flags, Answer> {
+    fn parse(&self, words: &[OsString]) -> Result<Flags, Answer> {
         let summaries: Vec<String> =
             self.classes.iter().map(|class| format!("{}, {}", class.name, class.summary)).collect();
         let classes = format!("How a worker serves its requests: {}", summaries.join("; "));
@@ -104,13 +107,18 @@ impl Server {
         Flags::from_arg_matches(&matches).map_err(|error| answer(&error))
     }
 
-    fn serve(self, flags: &Flags) -> Result<Exit, Error> {
-        let class = self.find_class(&flags.worker_class)?;
-        let NamedApp { app, health_path, .. } = self.take_app(flags.app.as_deref())?;
-        let Config { arbiter, http, threads } = Config::new(flags, class.name, &Environment::read(), health_path)?;
+    fn serve(self, flags: &Flags, words: Vec<OsString>) -> Result<Exit, Error> {
+        let (settings, class, site) = self.resolve(flags)?;
         log::init(flags.log_level, flags.log_format);
-        let site = Site { app, http, threads };
-        Ok(Arbiter::bind(arbiter)?.run(&mut |context| (class.build)(&site, context)))
+        Ok(Arbiter::bind(settings)?.run_program(&mut Running { server: self, words, class, site }))
+    }
+
+    /// What the flags come to, with the apps and classes that there are.
+    fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, Site), Error> {
+        let class = self.find_class(&flags.worker_class)?;
+        let NamedApp { app, health_path, .. } = self.find_app(flags.app.as_deref())?;
+        let Config { arbiter, http, threads } = Config::new(flags, class.name, &Environment::read(), *health_path)?;
+        Ok((arbiter, class, Site { app: app.clone(), http, threads }))
     }
 
     fn find_class(&self, typed: &str) -> Result<WorkerClass<Site>, Error> {
@@ -120,13 +128,13 @@ impl Server {
         })
     }
 
-    fn take_app(mut self, typed: Option<&str>) -> Result<NamedApp, Error> {
-        self.apps.push(NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) });
-        let place = match typed {
-            None => 0,
-            Some(typed) => self.apps.iter().position(|app| app.name == typed).ok_or_else(|| self.no_such_app(typed))?,
-        };
-        Ok(self.apps.swap_remove(place))
+    fn find_app(&self, typed: Option<&str>) -> Result<&NamedApp, Error> {
+        let wanted = |app: &&NamedApp| typed.is_none_or(|typed| app.name == typed);
+        self.all_apps().find(wanted).ok_or_else(|| self.no_such_app(typed.unwrap_or_default()))
+    }
+
+    fn all_apps(&self) -> impl Iterator<Item = &NamedApp> {
+        self.apps.iter().chain([&self.demo])
     }
 
     fn no_such_app(&self, typed: &str) -> Error {
@@ -134,7 +142,28 @@ impl Server {
         if typed.contains([':', '.']) {
             return Error::PythonApp(typed.to_owned());
         }
-        Error::UnknownApp { typed: typed.to_owned(), known: list(self.apps.iter().map(|app| app.name)) }
+        Error::UnknownApp { typed: typed.to_owned(), known: list(self.all_apps().map(|app| app.name)) }
+    }
+}
+
+/// The server while it runs: what workers are built by, and how the settings are read again.
+struct Running {
+    server: Server,
+    words: Vec<OsString>,
+    class: WorkerClass<Site>,
+    site: Site,
+}
+
+impl Program for Running {
+    fn build(&mut self, cx: &mut Context) -> Built {
+        (self.class.build)(&self.site, cx)
+    }
+
+    fn reload(&mut self) -> Result<Settings, String> {
+        let flags = self.server.parse(&self.words).map_err(Answer::into_text)?;
+        let (settings, class, site) = self.server.resolve(&flags).map_err(|error| error.to_string())?;
+        (self.class, self.site) = (class, site);
+        Ok(settings)
     }
 }
 

@@ -11,6 +11,15 @@ pub(crate) enum Answer {
     Wrong(String),
 }
 
+impl Answer {
+    /// What there is to read in it.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Shown(text) | Self::Wrong(text) => text,
+        }
+    }
+}
+
 /// Says what clap says, shorter.
 pub(crate) fn answer(error: &clap::Error) -> Answer {
     let text = error.render().to_string();

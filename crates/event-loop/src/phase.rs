@@ -20,7 +20,8 @@ use crate::settings::HttpSettings;
 pub enum Phase {
     /// It is not.
     Serving,
-    /// The doors are open still. An idle connection is closed after `quiet`.
+    /// There is time: the doors are open still, or the server goes on and only this worker is replaced. An idle
+    /// connection is closed after `quiet`.
     Draining {
         /// When that began.
         since: Instant,
@@ -49,6 +50,9 @@ impl Phase {
             Self::Leaving { drained_since } => drained_since,
         };
         match (cx.settings().drain, since) {
+            (drain, Some(since)) if cx.is_replaced() => {
+                Self::Draining { since, quiet: drain.unwrap_or_default().quiet }
+            }
             (Some(drain), Some(since)) if cx.accepting() => Self::Draining { since, quiet: drain.quiet },
             (Some(_), drained_since) => Self::Leaving { drained_since },
             (None, _) => Self::Leaving { drained_since: None },

@@ -76,6 +76,7 @@ pub(crate) enum Event {
     /// The settings were read again.
     Reloaded(Reload),
     /// Of all listeners, those that another process holds as well: told before a stop.
+    #[cfg_attr(not(test), expect(dead_code, reason = "upgrades and socket activation tell it"))]
     OthersHold(Vec<ListenerId>),
     /// One reading for each listener, and how many requests have been served since the server started.
     Readings {

@@ -84,7 +84,12 @@ impl Machine {
                 }
                 return;
             }
-            Event::LeaveRequested(slot, reason) => self.on_leave_requested(slot, reason, actions),
+            Event::LeaveRequested(slot, Leave::Signal) => self.retire(slot, Leave::Signal, actions),
+            Event::LeaveRequested(slot, Leave::MaxRequests) => {
+                if let Some(tenant) = self.tenant_mut(slot) {
+                    tenant.has_served_enough(now);
+                }
+            }
             Event::Exited(slot, death) => self.on_exited(now, slot, death, actions),
             Event::SpawnFailed(slot) => self.slots[slot.index()].wait_from(now),
             Event::Reloaded(reload) => self.on_reloaded(now, reload, actions),
@@ -207,7 +212,7 @@ impl Machine {
         }
     }
 
-    fn on_leave_requested(&mut self, slot: SlotId, reason: Leave, actions: &mut Vec<Action>) {
+    fn retire(&mut self, slot: SlotId, reason: Leave, actions: &mut Vec<Action>) {
         let serving = matches!(self.mode, Mode::Starting | Mode::Serving);
         if let Some(tenant) = self.tenant_mut(slot)
             && serving
@@ -263,7 +268,12 @@ impl Machine {
             .collect();
         for slot in due {
             let Some(tenant) = self.tenant_mut(slot) else { continue };
+            let stuck = timeout.is_some_and(|timeout| tenant.beat + timeout <= now);
             match tenant.life {
+                Life::Booting | Life::Ready if !stuck => {
+                    tenant.replace_at = None;
+                    self.retire(slot, Leave::MaxRequests, actions);
+                }
                 Life::Leaving { deadline } if deadline <= now => {
                     tenant.life = Life::Quitting { kill_at: now + QUIT_GRACE };
                     actions.extend([Action::Say(Notice::Overdue(slot)), Action::Order(slot, Stage::Quit, now)]);

@@ -160,7 +160,10 @@ impl World {
         let slots: Vec<SlotId> = self.workers.keys().copied().collect();
         match u.int_in_range(0..=40)? {
             0 if !slots.is_empty() => self.exit(*u.choose(&slots)?, Death::Signal(9)),
-            1 if !slots.is_empty() => self.tell(Event::LeaveRequested(*u.choose(&slots)?, Leave::Signal)),
+            1 if !slots.is_empty() => {
+                let reason = if u.arbitrary()? { Leave::Signal } else { Leave::MaxRequests };
+                self.tell(Event::LeaveRequested(*u.choose(&slots)?, reason));
+            }
             2 => self.signal(Sig::TtIn),
             3 => self.signal(Sig::TtOu),
             4 => {

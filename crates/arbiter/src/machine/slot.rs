@@ -21,6 +21,8 @@ pub(crate) struct Tenant {
     pub(crate) spawned: Instant,
     pub(crate) beat: Instant,
     pub(crate) life: Life,
+    /// It has served as many requests as it is to, and is to be replaced from then on.
+    pub(crate) replace_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Slot {
 
 impl Tenant {
     pub(crate) const fn new(age: u64, now: Instant) -> Self {
-        Self { age, spawned: now, beat: now, life: Life::Booting }
+        Self { age, spawned: now, beat: now, life: Life::Booting, replace_at: None }
     }
 
     /// Whether it counts towards the number of workers to keep.
@@ -93,11 +95,18 @@ impl Tenant {
         }
     }
 
+    /// It has served as many requests as it is to: replaced at once, or after a while if that came so soon that
+    /// replacing it each time would make a storm of forks.
+    pub(crate) fn has_served_enough(&mut self, now: Instant) {
+        self.replace_at = Some(now.max(self.spawned + SPAWN_APART));
+    }
+
     /// When something must happen to it if nothing else does.
     pub(crate) fn due(&self, timeout: Option<Duration>) -> Option<Instant> {
         let stuck = timeout.map(|timeout| self.beat + timeout);
         match self.life {
-            Life::Booting | Life::Ready | Life::Retiring { .. } => stuck,
+            Life::Booting | Life::Ready => [stuck, self.replace_at].into_iter().flatten().min(),
+            Life::Retiring { .. } => stuck,
             Life::Leaving { deadline } => Some(stuck.map_or(deadline, |stuck| stuck.min(deadline))),
             Life::Quitting { kill_at } | Life::Aborting { kill_at } => Some(kill_at),
             Life::Killed => None,

@@ -8,13 +8,17 @@ fn greeting(name: &'static str) -> Server {
 }
 
 fn parse(server: &Server, words: &[&str]) -> Result<Flags, Answer> {
-    server.parse([&["rserve"], words].concat().into_iter().map(OsString::from))
+    server.parse(&command_line(words))
+}
+
+fn command_line(words: &[&str]) -> Vec<OsString> {
+    [&["rserve"], words].concat().into_iter().map(OsString::from).collect()
 }
 
 #[track_caller]
 fn refused(server: Server, words: &[&str], exit: Exit, text: &str) {
     let flags = parse(&server, words).unwrap();
-    let error = server.serve(&flags).unwrap_err();
+    let error = server.serve(&flags, command_line(words)).unwrap_err();
     assert_eq!((error.to_string().as_str(), error.exit()), (text, exit));
     assert!(text.lines().count() <= 2);
 }
@@ -46,7 +50,7 @@ fn the_first_app_added_is_served_when_none_is_named() {
         (greeting("hello"), Some("demo"), "demo"),
         (greeting("shop:app"), Some("shop:app"), "shop:app"),
     ] {
-        assert_eq!(server.take_app(typed).unwrap().name, served);
+        assert_eq!(server.find_app(typed).unwrap().name, served);
     }
 }
 

@@ -186,3 +186,20 @@ fn a_reload_is_not_begun_while_the_server_starts_or_stops() {
             Say(Ignored(Hup))
     "#]]);
 }
+
+#[test]
+fn a_worker_that_has_served_enough_is_replaced_but_not_every_moment() {
+    let mut script = Script::serving(1, None);
+    script.at(50, Event::LeaveRequested(SlotId(0), Leave::MaxRequests)).at(1000, Event::Tick);
+    script.at(1100, Event::Ready(SlotId(1))).at(5000, Event::LeaveRequested(SlotId(1), Leave::MaxRequests));
+    script.said(expect![[r#"
+        1000 ms: Tick
+            Say(LeaveRequested(SlotId(0), MaxRequests))
+            Spawn(SlotId(1))
+        1100 ms: Ready(SlotId(1))
+            Order(SlotId(0), Leave, 31.1s)
+        5000 ms: LeaveRequested(SlotId(1), MaxRequests)
+            Say(LeaveRequested(SlotId(1), MaxRequests))
+            Spawn(SlotId(2))
+    "#]]);
+}

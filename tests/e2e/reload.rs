@@ -1,0 +1,105 @@
+//! Workers that are replaced while the server serves: by a reload, by `--max-requests`, by the number of them.
+
+use std::time::Duration;
+
+use nix::{
+    sys::signal::Signal::{SIGHUP, SIGTTIN, SIGTTOU},
+    unistd::Pid,
+};
+
+use crate::support::{
+    Server, each_class,
+    load::{Load, Shape},
+    turn,
+};
+
+each_class!(
+    reload_loses_nobody,
+    reload_in_steps_loses_nobody,
+    worker_that_has_served_max_requests_is_replaced_without_a_loss,
+    changing_the_number_of_workers_loses_nobody,
+);
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// Clients of both kinds, while something happens to the workers.
+struct Clients(Load, Load);
+
+impl Clients {
+    fn start(server: &Server) -> Self {
+        let fresh = Load::start(&server.target(), "/sleep/2", Shape::Fresh { rate: 100.0 });
+        let kept = Load::start(&server.target(), "/hello", Shape::KeepAlive { clients: 4 });
+        let clients = Self(fresh, kept);
+        clients.are_served();
+        clients
+    }
+
+    fn are_served(&self) {
+        self.0.wait_for(10);
+        self.1.wait_for(100);
+    }
+
+    fn none_was_lost(self) {
+        for tally in [self.0.stop(), self.1.stop()] {
+            println!("{tally}");
+            tally.assert_none_lost(0);
+            assert_eq!(tally.refused(), 0, "{tally}");
+        }
+    }
+}
+
+fn reload_loses_nobody(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).args(["--keep-alive", "5"]).workers(2).drain(0.4).start();
+    let clients = Clients::start(&server);
+    for _ in 0..3 {
+        let old = server.wait_for_workers(SOON, |workers| workers.len() == 2);
+        server.signal(SIGHUP);
+        server.wait_for_workers(SOON, |now| now.len() == 2 && all_new(now, &old));
+        clients.are_served();
+    }
+    clients.none_was_lost();
+}
+
+fn reload_in_steps_loses_nobody(class: &str) {
+    let _turn = turn();
+    let args = ["--keep-alive", "5", "--reload-step", "1"];
+    let server = Server::builder(class).args(args).workers(3).drain(0.4).start();
+    let clients = Clients::start(&server);
+    let old = server.wait_for_workers(SOON, |workers| workers.len() == 3);
+    server.signal(SIGHUP);
+    server.wait_for_workers(SOON, |now| now.len() == 3 && all_new(now, &old));
+    server.wait_for_line(SOON, "the end of the reload", |line| line.text.contains("reloaded"));
+    clients.are_served();
+    clients.none_was_lost();
+}
+
+fn worker_that_has_served_max_requests_is_replaced_without_a_loss(class: &str) {
+    let _turn = turn();
+    let args = ["--keep-alive", "5", "--max-requests", "50", "--max-requests-jitter", "20"];
+    let server = Server::builder(class).args(args).workers(2).drain(0.4).start();
+    let first = server.wait_for_workers(SOON, |workers| workers.len() == 2);
+    let clients = Clients::start(&server);
+    let second = server.wait_for_workers(SOON, |now| now.len() >= 2 && all_new(now, &first));
+    server.wait_for_workers(SOON, |now| now.len() >= 2 && all_new(now, &second));
+    clients.none_was_lost();
+}
+
+fn changing_the_number_of_workers_loses_nobody(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).args(["--keep-alive", "5"]).workers(1).drain(0.4).start();
+    let clients = Clients::start(&server);
+    for _ in 0..2 {
+        server.signal(SIGTTIN);
+        server.wait_for_workers(SOON, |workers| workers.len() == 2);
+        clients.are_served();
+        server.signal(SIGTTOU);
+        server.wait_for_workers(SOON, |workers| workers.len() == 1);
+        clients.are_served();
+    }
+    clients.none_was_lost();
+}
+
+fn all_new(now: &[Pid], old: &[Pid]) -> bool {
+    now.iter().all(|worker| !old.contains(worker))
+}
