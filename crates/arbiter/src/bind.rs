@@ -45,6 +45,9 @@ pub enum BindError {
     /// What is behind the colon is no port.
     #[error("'{0}' is not a port: a port is a number from 0 to 65535")]
     Port(String),
+    /// A number alone, which getaddrinfo(3) would read as an IPv4 address.
+    #[error("'{0}' alone is not an address: write 127.0.0.1:{0}, or :{0} for every IPv4 interface")]
+    PortAlone(String),
     /// An IPv6 address without brackets, or with one missing.
     #[error("write an IPv6 address in brackets, like [::1]:8000")]
     Brackets,
@@ -81,6 +84,9 @@ impl FromStr for Bind {
             match text.split_once(':') {
                 Some((_, port)) if port.contains(':') => return Err(BindError::Brackets),
                 Some((host, port)) => (host, Some(port)),
+                None if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    return Err(BindError::PortAlone(text.to_owned()));
+                }
                 None => (text, None),
             }
         };
@@ -129,6 +135,7 @@ mod tests {
             ("host:http", BindError::Port("http".into())),
             ("host:70000", BindError::Port("70000".into())),
             ("host:", BindError::Port(String::new())),
+            ("8000", BindError::PortAlone("8000".into())),
             ("::1", BindError::Brackets),
             ("[::1", BindError::Brackets),
             ("[::1]80", BindError::Brackets),
