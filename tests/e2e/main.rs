@@ -13,5 +13,6 @@ mod patient;
 mod proxy;
 mod reload;
 mod serving;
+mod settings;
 mod supervision;
 mod support;

@@ -1,10 +1,11 @@
 //! What was typed. Parsing only: nothing is read from the environment or the file system, nothing is looked up.
 
+mod asked;
 mod values;
 
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Command, CommandFactory, Parser, ValueEnum, value_parser};
 use rserve_arbiter::Bind;
 use rserve_http::AllowList;
 
@@ -17,7 +18,10 @@ const LOGGING: &str = "Logging";
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}";
 
-/// A pre-fork application server that stops without losing a connection.
+/// More processes than this on one machine is a slip: they would not fit in memory, and no machine has the cores.
+const MOST_WORKERS: u32 = 1024;
+
+/// What can be set, which is the same on the command line and in a file: each field is a setting of its name.
 ///
 /// Names, shorts and defaults are gunicorn's wherever gunicorn has the flag. Durations are in seconds and may have
 /// decimals. The ranges are wide: they are there to catch a slip of the finger before it becomes an outage.
@@ -40,8 +44,9 @@ pub(crate) struct Flags {
     pub(crate) backlog: u32,
 
     /// Worker processes to keep [default: $WEB_CONCURRENCY, or 1]
-    #[arg(short, long, value_name = "N", help_heading = WORKER_PROCESSES, value_parser = values::workers())]
-    pub(crate) workers: Option<u32>,
+    #[arg(short, long, value_name = "N", default_value = "1", hide_default_value = true)]
+    #[arg(help_heading = WORKER_PROCESSES, value_parser = values::number(1, MOST_WORKERS))]
+    pub(crate) workers: u32,
 
     /// How a worker serves its requests
     #[arg(short = 'k', long, value_name = "CLASS", default_value = "sync", help_heading = WORKER_PROCESSES)]
@@ -149,8 +154,9 @@ pub(crate) struct Flags {
 
     /// Addresses and networks whose X-Forwarded-* fields are believed; *: all [default: $FORWARDED_ALLOW_IPS, or
     /// 127.0.0.1,::1]
-    #[arg(long, value_name = "LIST", help_heading = PROXIES)]
-    pub(crate) forwarded_allow_ips: Option<AllowList>,
+    #[arg(long, value_name = "LIST", default_value = "127.0.0.1,::1", hide_default_value = true)]
+    #[arg(help_heading = PROXIES)]
+    pub(crate) forwarded_allow_ips: AllowList,
 
     /// Least important messages to log; critical is the same as error
     #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, help_heading = LOGGING)]
@@ -159,6 +165,25 @@ pub(crate) struct Flags {
     /// One line per message, for people or for machines
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = LOGGING)]
     pub(crate) log_format: LogFormat,
+}
+
+/// The settings as clap knows them: the one list of what there is.
+///
+/// A plain flag is on, as gunicorn's are, and `--flag=false` is off again where a file has turned it on.
+pub(crate) fn settings() -> Command {
+    Flags::command().mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .value_parser(value_parser!(bool))
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .hide_default_value(true)
+            .hide_possible_values(true),
+        _ => arg,
+    })
 }
 
 /// gunicorn's names for the versions of the PROXY protocol.
@@ -187,7 +212,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-pub(crate) use values::parse_workers;
+pub(crate) use asked::Asked;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ mod error;
 mod flags;
 mod log;
 mod server;
+mod sources;
 mod usage;
 
 pub use rserve_arbiter::{

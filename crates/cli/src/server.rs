@@ -3,21 +3,23 @@ use std::{
     ffi::OsString,
     fmt::Display,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::Command;
 use rserve_arbiter::{Arbiter, Built, Context, Exit, Program, Settings, WorkerClass};
 use rserve_event_loop::Site;
 use rserve_http::App;
 
 use crate::{
     Error,
-    config::{Config, Environment},
+    config::Config,
     demo,
-    flags::Flags,
+    flags::{self, Flags},
     log,
-    usage::{Answer, answer},
+    sources::{Said, Sources},
+    usage::Answer,
 };
 
 /// A program that is `rserve` with your apps and your worker classes in it: its whole command line, from parsing to
@@ -79,12 +81,10 @@ impl Server {
     }
 
     fn run(self, words: impl IntoIterator<Item = OsString>) -> Exit {
-        let words: Vec<OsString> = words.into_iter().collect();
-        let flags = match self.parse(&words) {
-            Ok(flags) => flags,
+        let sources = match Sources::new(self.settings(), words, Path::new(""), |name| env::var_os(name)) {
+            Ok(sources) => sources,
             Err(Answer::Shown(text)) => {
-                // Whoever closes the pipe early, as `head` does, has seen enough.
-                let _ = io::stdout().write_all(text.as_bytes());
+                show(text);
                 return Exit::Ok;
             }
             Err(Answer::Wrong(text)) => {
@@ -92,32 +92,41 @@ impl Server {
                 return Exit::Usage;
             }
         };
-        self.serve(&flags, words).unwrap_or_else(|error| {
+        self.serve(sources).unwrap_or_else(|error| {
             complain(&error);
             error.exit()
         })
     }
 
-    fn parse(&self, words: &[OsString]) -> Result<Flags, Answer> {
+    fn settings(&self) -> Command {
         let summaries: Vec<String> =
             self.classes.iter().map(|class| format!("{}, {}", class.name, class.summary)).collect();
         let classes = format!("How a worker serves its requests: {}", summaries.join("; "));
-        let command = Flags::command().mut_arg("worker_class", |arg| arg.help(classes));
-        let matches = command.try_get_matches_from(words).map_err(|error| answer(&error))?;
-        Flags::from_arg_matches(&matches).map_err(|error| answer(&error))
+        flags::settings().mut_arg("worker_class", |arg| arg.help(classes))
     }
 
-    fn serve(self, flags: &Flags, words: Vec<OsString>) -> Result<Exit, Error> {
-        let (settings, class, site) = self.resolve(flags)?;
-        log::init(flags.log_level, flags.log_format);
-        Ok(Arbiter::bind(settings)?.run_program(&mut Running { server: self, words, class, site }))
+    fn serve(self, sources: Sources) -> Result<Exit, Error> {
+        let said = sources.read()?;
+        if sources.asked.print_config {
+            show(sources.print(&said));
+        }
+        let (settings, class, site) = self.resolve(&said.flags)?;
+        if sources.asked.only_check() {
+            if !sources.asked.print_config {
+                show(approval(self.find_app(said.flags.app.as_deref())?.name, &settings));
+            }
+            return Ok(Exit::Ok);
+        }
+        log::init(said.flags.log_level, said.flags.log_format);
+        sources.log();
+        Ok(Arbiter::bind(settings)?.run_program(&mut Running { server: self, sources, said, class, site }))
     }
 
     /// What the flags come to, with the apps and classes that there are.
     fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, Site), Error> {
         let class = self.find_class(&flags.worker_class)?;
         let NamedApp { app, health_path, .. } = self.find_app(flags.app.as_deref())?;
-        let Config { arbiter, http, threads } = Config::new(flags, class.name, &Environment::read(), *health_path)?;
+        let Config { arbiter, http, threads } = Config::new(flags, class.name, *health_path)?;
         Ok((arbiter, class, Site { app: app.clone(), http, threads }))
     }
 
@@ -149,7 +158,8 @@ impl Server {
 /// The server while it runs: what workers are built by, and how the settings are read again.
 struct Running {
     server: Server,
-    words: Vec<OsString>,
+    sources: Sources,
+    said: Said,
     class: WorkerClass<Site>,
     site: Site,
 }
@@ -160,9 +170,11 @@ impl Program for Running {
     }
 
     fn reload(&mut self) -> Result<Settings, String> {
-        let flags = self.server.parse(&self.words).map_err(Answer::into_text)?;
-        let (settings, class, site) = self.server.resolve(&flags).map_err(|error| error.to_string())?;
-        (self.class, self.site) = (class, site);
+        // What the terminal shows in two lines is one in a log.
+        let one_line = |error: Error| error.to_string().replace('\n', "; ");
+        let said = self.sources.read_again(&self.said).map_err(one_line)?;
+        let (settings, class, site) = self.server.resolve(&said.flags).map_err(one_line)?;
+        (self.said, self.class, self.site) = (said, class, site);
         Ok(settings)
     }
 }
@@ -175,6 +187,18 @@ impl Default for Server {
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// What `--check-config` has found right.
+fn approval(app: &str, settings: &Settings) -> String {
+    let Settings { workers, worker_class, binds, .. } = settings;
+    let binds = binds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("ok: app {app}, worker class {worker_class}, {workers} to start, to listen on {binds}\n")
+}
+
+/// Answers the person at the terminal. Whoever closes the pipe early, as `head` does, has seen enough.
+fn show(what: impl Display) {
+    let _ = write!(io::stdout(), "{what}");
 }
 
 /// Tells the person at the terminal. Not with `eprintln!`, which panics when standard error is full or closed.

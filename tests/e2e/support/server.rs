@@ -36,7 +36,7 @@ pub(crate) struct Server {
     targets: Vec<Target>,
     command_line: String,
     exit: Option<Exit>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// How and when the arbiter ended.
@@ -65,6 +65,7 @@ impl Server {
             env: Vec::new(),
             sockets: Vec::new(),
             addresses: Vec::new(),
+            settings_file: None,
             unprivileged: false,
         }
     }
@@ -111,6 +112,11 @@ impl Server {
         let at = Instant::now();
         killpg(self.pid(), signal).expect("the group is there");
         at
+    }
+
+    /// Writes the `rserve.toml` in its folder anew.
+    pub(crate) fn rewrite_settings(&self, text: &str) {
+        fs::write(self.dir.path().join("rserve.toml"), text).expect("our own directory");
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -188,6 +194,7 @@ pub(crate) struct Builder {
     env: Vec<(String, String)>,
     sockets: Vec<Socket>,
     addresses: Vec<(String, Target)>,
+    settings_file: Option<String>,
     unprivileged: bool,
 }
 
@@ -222,6 +229,12 @@ impl Builder {
         self
     }
 
+    /// Has an `rserve.toml` of this text in the folder that it is started in.
+    pub(crate) fn settings_file(mut self, text: &str) -> Self {
+        self.settings_file = Some(text.into());
+        self
+    }
+
     /// One more listener on a free address of this kind. Without any there is one on IPv4.
     pub(crate) fn socket(mut self, socket: Socket) -> Self {
         self.sockets.push(socket);
@@ -252,6 +265,9 @@ impl Builder {
         self.args.extend(["--log-format".into(), self.log_format.into()]);
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("our own directory");
+        if let Some(text) = self.settings_file {
+            fs::write(dir.path().join("rserve.toml"), text).expect("our own directory");
+        }
         if self.sockets.is_empty() && self.addresses.is_empty() {
             self.sockets.push(Socket::V4);
         }
@@ -263,7 +279,7 @@ impl Builder {
         }
         let mut command = Command::new(if self.unprivileged { binary_for_everyone(&dir) } else { binary() });
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        command.env_remove("WEB_CONCURRENCY").env_remove("FORWARDED_ALLOW_IPS");
+        command.env_remove("WEB_CONCURRENCY").env_remove("FORWARDED_ALLOW_IPS").env_remove("RSERVE_CMD_ARGS");
         command.envs(self.env).current_dir(dir.path());
         if self.unprivileged {
             let nobody = User::from_name("nobody").expect("the user database is readable").expect("nobody exists");
@@ -282,7 +298,7 @@ impl Builder {
         let log = Log::default();
         log.follow(child.stdout.take().expect("piped"));
         log.follow(child.stderr.take().expect("piped"));
-        Server { child, log, targets, command_line: format!("rserve {}", self.args.join(" ")), exit: None, _dir: dir }
+        Server { child, log, targets, command_line: format!("rserve {}", self.args.join(" ")), exit: None, dir }
     }
 }
 

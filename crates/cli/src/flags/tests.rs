@@ -1,11 +1,11 @@
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{Args, FromArgMatches, error::ErrorKind};
 use expect_test::{Expect, expect, expect_file};
 
 use super::*;
 use crate::usage::{Answer, answer};
 
 fn parse(words: &[&str]) -> Result<Flags, clap::Error> {
-    Flags::try_parse_from([&["rserve"], words].concat())
+    Flags::from_arg_matches(&settings().try_get_matches_from([&["rserve"], words].concat())?)
 }
 
 #[track_caller]
@@ -17,12 +17,32 @@ fn refused(words: &[&str], expected: &Expect) {
 
 #[test]
 fn clap_finds_no_fault_in_the_definition() {
-    Flags::command().debug_assert();
+    Asked::augment_args(settings()).debug_assert();
+}
+
+/// As a file calls it, which knows nothing else of the flags.
+#[test]
+fn every_setting_has_the_name_of_its_flag() {
+    for arg in settings().get_arguments().filter(|arg| !arg.is_positional()) {
+        assert_eq!(arg.get_long().unwrap().replace('-', "_"), arg.get_id().as_str());
+    }
+}
+
+#[test]
+fn a_plain_flag_is_on_and_can_be_said_to_be_off() {
+    for (words, on) in [
+        (&["--drain-on-term", "hello"][..], true),
+        (&["--drain-on-term=true"], true),
+        (&["--drain-on-term=false", "hello"], false),
+        (&["--drain-on-term", "--drain-on-term=false"], false),
+    ] {
+        assert_eq!(parse(words).unwrap().drain_on_term, on, "{words:?}");
+    }
 }
 
 #[test]
 fn the_help_is_grouped_by_topic() {
-    let help = Flags::command().term_width(100).render_help().to_string();
+    let help = Asked::augment_args(settings()).term_width(100).render_help().to_string();
     expect_file!["help.txt"].assert_eq(&help);
 }
 
@@ -30,7 +50,7 @@ fn the_help_is_grouped_by_topic() {
 fn the_defaults_are_gunicorns() {
     let flags = parse(&[]).unwrap();
     assert_eq!(flags.bind, ["127.0.0.1:8000".parse().unwrap()]);
-    assert_eq!((flags.backlog, flags.workers, flags.worker_class.as_str()), (2048, None, "sync"));
+    assert_eq!((flags.backlog, flags.workers, flags.worker_class.as_str()), (2048, 1, "sync"));
     assert_eq!((flags.timeout.as_secs(), flags.graceful_timeout.as_secs(), flags.keep_alive), (30, 30, None));
     assert_eq!(
         (flags.limit_request_line, flags.limit_request_fields, flags.limit_request_field_size),
@@ -43,14 +63,14 @@ fn the_defaults_are_gunicorns() {
 #[test]
 fn of_a_flag_that_is_given_twice_the_last_counts() {
     let flags = parse(&["--workers", "2", "--log-format=text", "-w3", "--log-format=json"]).unwrap();
-    assert_eq!((flags.workers, flags.log_format), (Some(3), LogFormat::Json));
+    assert_eq!((flags.workers, flags.log_format), (3, LogFormat::Json));
 }
 
 #[test]
 fn shorts_and_repeated_flags() {
     let flags = parse(&["-b", ":80", "-b", "unix:/run/a.sock", "-w", "4", "-k", "sync", "-t", "0", "hello"]).unwrap();
     assert_eq!(flags.bind.len(), 2);
-    assert_eq!((flags.workers, flags.timeout, flags.app.as_deref()), (Some(4), Duration::ZERO, Some("hello")));
+    assert_eq!((flags.workers, flags.timeout, flags.app.as_deref()), (4, Duration::ZERO, Some("hello")));
 }
 
 #[test]
@@ -93,6 +113,7 @@ fn every_number_has_its_range() {
         ("--proxy-protocol", &["v3", "true", ""]),
         ("--proxy-allow-from", &["localhost", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1:80", "::1,x"]),
         ("--forwarded-allow-ips", &["localhost", "10.0.0.1/8", "*.*"]),
+        ("--drain-on-term", &["yes", "1", ""]),
         ("--health-path", &["healthz", "/a b", "/a?b", ""]),
     ] {
         for value in wrong {

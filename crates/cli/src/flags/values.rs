@@ -7,19 +7,6 @@ use clap::builder::{StringValueParser, TypedValueParser};
 /// No setting in seconds means anything beyond a day; such a number is a slip or a value in milliseconds.
 const LONGEST: f64 = 86_400.0;
 
-/// More processes than this on one machine is a slip: they would not fit in memory, and no machine has the cores.
-const MOST_WORKERS: u32 = 1024;
-
-/// A number of workers.
-pub(super) fn workers() -> impl TypedValueParser<Value = u32> {
-    number(1, MOST_WORKERS)
-}
-
-/// A number of workers from somewhere else than the command line.
-pub(crate) fn parse_workers(text: &str) -> Result<u32, String> {
-    parse_number(text, 1, MOST_WORKERS)
-}
-
 /// A whole number from `least` to `most`.
 pub(super) fn number(least: u32, most: u32) -> impl TypedValueParser<Value = u32> {
     reader(move |text| parse_number(text, least, most))

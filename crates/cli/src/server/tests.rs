@@ -7,18 +7,15 @@ fn greeting(name: &'static str) -> Server {
     Server::new().app(name, App::blocking(greet))
 }
 
-fn parse(server: &Server, words: &[&str]) -> Result<Flags, Answer> {
-    server.parse(&command_line(words))
-}
-
-fn command_line(words: &[&str]) -> Vec<OsString> {
-    [&["rserve"], words].concat().into_iter().map(OsString::from).collect()
+fn sources(server: &Server, words: &[&str]) -> Result<Sources, Answer> {
+    let words = [&["rserve"], words].concat().into_iter().map(OsString::from);
+    Sources::new(server.settings(), words, Path::new("/nonexistent"), |_| None)
 }
 
 #[track_caller]
 fn refused(server: Server, words: &[&str], exit: Exit, text: &str) {
-    let flags = parse(&server, words).unwrap();
-    let error = server.serve(&flags, command_line(words)).unwrap_err();
+    let sources = sources(&server, words).ok().unwrap();
+    let error = server.serve(sources).unwrap_err();
     assert_eq!((error.to_string().as_str(), error.exit()), (text, exit));
     assert!(text.lines().count() <= 2);
 }
@@ -56,7 +53,7 @@ fn the_first_app_added_is_served_when_none_is_named() {
 
 #[test]
 fn the_help_names_the_worker_classes() {
-    let Err(Answer::Shown(help)) = parse(&Server::new(), &["--help"]) else { panic!("--help shows no help") };
+    let Err(Answer::Shown(help)) = sources(&Server::new(), &["--help"]) else { panic!("--help shows no help") };
     assert!(help.contains("sync, "), "{help}");
 }
 
