@@ -2,15 +2,15 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     process::{Command, Output},
     time::Duration,
 };
 
-use nix::sys::signal::Signal::{SIGHUP, SIGTERM};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
 use tempfile::TempDir;
 
-use crate::support::{Builder, Server, http::get};
+use crate::support::{Builder, Server, Target, free_port, http::get, send};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -145,4 +145,28 @@ fn reload_of_a_file_with_a_mistake_changes_nothing() {
     });
     assert_eq!(server.workers(), workers);
     assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+}
+
+/// Neither for those who serve nor for a worker that is started afterwards.
+#[test]
+fn reload_that_cannot_bind_an_address_changes_nothing() {
+    let ours = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let builder = Server::builder("sync").address_in_file(Target::Tcp(ours));
+    let server = builder.settings_file(&format!("bind = '{ours}'")).start();
+    let old = server.wait_for_workers(SOON, |workers| workers.len() == 1);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = taken.local_addr().unwrap();
+    server.rewrite_settings(&format!("bind = ['{ours}', '{theirs}']\nlimit_request_line = 16"));
+    server.signal(SIGHUP);
+    server.wait_for_line(SOON, "the refusal", |line| {
+        line.message().contains(&theirs.to_string()) && line.message().ends_with("everything stays as it was")
+    });
+    send(old[0], SIGKILL);
+    let new = server.wait_for_workers(SOON, |now| now.len() == 1 && now != old);
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+
+    server.rewrite_settings(&format!("bind = '{ours}'\nlimit_request_line = 16"));
+    server.signal(SIGHUP);
+    server.wait_for_workers(SOON, |now| now.len() == 1 && now != new);
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 414);
 }

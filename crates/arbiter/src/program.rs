@@ -22,8 +22,8 @@ pub trait Program {
     /// Before the server has started they end it; later the worker is tried again after a while.
     fn build(&mut self, cx: &mut Context) -> Built;
 
-    /// Reads the settings again (SIGHUP). Called in the arbiter; workers that are forked afterwards are built by what
-    /// was read. It should not block for long: nobody is supervised meanwhile.
+    /// Reads the settings again (SIGHUP). Called in the arbiter; workers are built by what was read only once
+    /// [`take_up`](Self::take_up) is called. It should not block for long: nobody is supervised meanwhile.
     ///
     /// # Errors
     ///
@@ -31,6 +31,10 @@ pub trait Program {
     fn reload(&mut self) -> Result<Settings, String> {
         Err("this program has no settings that could be read again".to_owned())
     }
+
+    /// Workers that are forked from now on are to be built by what [`reload`](Self::reload) has read. Not called if an
+    /// address in it cannot be bound: then everything stays as it was. The default does nothing.
+    fn take_up(&mut self) {}
 }
 
 impl<F: FnMut(&mut Context) -> Built> Program for F {

@@ -119,7 +119,8 @@ impl Server {
         }
         log::init(said.flags.log_level, said.flags.log_format);
         sources.log();
-        Ok(Arbiter::bind(settings)?.run_program(&mut Running { server: self, sources, said, class, site }))
+        let plan = Plan { said, class, site };
+        Ok(Arbiter::bind(settings)?.run_program(&mut Running { server: self, sources, plan, next: None }))
     }
 
     /// What the flags come to, with the apps and classes that there are.
@@ -159,6 +160,12 @@ impl Server {
 struct Running {
     server: Server,
     sources: Sources,
+    plan: Plan,
+    next: Option<Plan>,
+}
+
+/// What workers are built by, and what was said that led to it.
+struct Plan {
     said: Said,
     class: WorkerClass<Site>,
     site: Site,
@@ -166,16 +173,22 @@ struct Running {
 
 impl Program for Running {
     fn build(&mut self, cx: &mut Context) -> Built {
-        (self.class.build)(&self.site, cx)
+        (self.plan.class.build)(&self.plan.site, cx)
     }
 
     fn reload(&mut self) -> Result<Settings, String> {
         // What the terminal shows in two lines is one in a log.
         let one_line = |error: Error| error.to_string().replace('\n', "; ");
-        let said = self.sources.read_again(&self.said).map_err(one_line)?;
+        let said = self.sources.read_again(&self.plan.said).map_err(one_line)?;
         let (settings, class, site) = self.server.resolve(&said.flags).map_err(one_line)?;
-        (self.said, self.class, self.site) = (said, class, site);
+        self.next = Some(Plan { said, class, site });
         Ok(settings)
+    }
+
+    fn take_up(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.plan = next;
+        }
     }
 }
 

@@ -193,7 +193,7 @@ pub(crate) struct Builder {
     log_format: &'static str,
     env: Vec<(String, String)>,
     sockets: Vec<Socket>,
-    addresses: Vec<(String, Target)>,
+    addresses: Vec<(Option<String>, Target)>,
     settings_file: Option<String>,
     unprivileged: bool,
 }
@@ -243,7 +243,13 @@ impl Builder {
 
     /// One more listener at an address of the test's choice.
     pub(crate) fn address(mut self, bind: impl Into<String>, target: Target) -> Self {
-        self.addresses.push((bind.into(), target));
+        self.addresses.push((Some(bind.into()), target));
+        self
+    }
+
+    /// One more listener at an address that stands in the settings file.
+    pub(crate) fn address_in_file(mut self, target: Target) -> Self {
+        self.addresses.push((None, target));
         self
     }
 
@@ -273,8 +279,8 @@ impl Builder {
         }
         let mut targets = Vec::new();
         let free = self.sockets.iter().map(|&socket| free_address(socket, &dir));
-        for (bind, target) in free.chain(self.addresses) {
-            self.args.extend(["-b".into(), bind]);
+        for (bind, target) in free.map(|(bind, target)| (Some(bind), target)).chain(self.addresses) {
+            self.args.extend(bind.into_iter().flat_map(|bind| ["-b".into(), bind]));
             targets.push(target);
         }
         let mut command = Command::new(if self.unprivileged { binary_for_everyone(&dir) } else { binary() });

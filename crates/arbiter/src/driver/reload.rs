@@ -21,10 +21,12 @@ impl Driver {
             }
         };
         match self.bind_new(&settings) {
-            Ok(added) => Some(Event::Reloaded(self.take_up(settings, added))),
+            Ok(added) => {
+                program.take_up();
+                Some(Event::Reloaded(self.take_up(settings, added)))
+            }
             Err(error) => {
-                // The program builds by what it has read last.
-                error!("SIGHUP: {error}; the listeners stay as they were, and so do the workers that serve now");
+                error!("SIGHUP: {error}; everything stays as it was");
                 None
             }
         }
