@@ -11,7 +11,7 @@ use crate::{
 /// Runs every step and stops at the first that fails.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let start = Instant::now();
-    step("setup", setup::run)?;
+    step("setup", || setup::run(root))?;
     step("fmt", || cargo(root, &["fmt", "--all", "--check"], &[]))?;
     step("tidy", || tidy::run(root))?;
     step("clippy", || {

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root),
         Some("icount") => icount::run(&root, check),
         Some("soak") => soak::run(&root),
-        Some("setup") => setup::run(),
+        Some("setup") => setup::run(&root),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -18,13 +18,18 @@ struct Need {
 const NEEDS: &[Need] = &[
     Need { program: "curl", package: "curl", purpose: "the tests that drive the server as a person would" },
     Need { program: "ip", package: "iproute2", purpose: "the handshake tests over a TUN device" },
+    Need { program: "haproxy", package: "haproxy", purpose: "rolling restarts behind HAProxy" },
+    Need { program: "nginx", package: "nginx-light", purpose: "rolling restarts behind nginx" },
     Need { program: "valgrind", package: "valgrind", purpose: "the instruction counts of the codec" },
 ];
+
+/// The version that the figures in the docs are of.
+const GUNICORN: &str = "gunicorn==27.0.1";
 
 /// Installs what is missing when that is possible (root, apt), and otherwise says what will be skipped.
 ///
 /// Never fails: a test whose program is missing skips itself and says so, which is no reason to run none of them.
-pub(crate) fn run() -> Result<(), String> {
+pub(crate) fn run(root: &Path) -> Result<(), String> {
     let missing: Vec<&Need> = NEEDS.iter().filter(|need| !on_path(need.program)).collect();
     if missing.is_empty() {
         println!("    nothing to install");
@@ -37,7 +42,24 @@ pub(crate) fn run() -> Result<(), String> {
     if !Path::new("/dev/net/tun").exists() {
         println!("    /dev/net/tun is missing: skipped: the handshake tests over a TUN device");
     }
+    if let Err(error) = install_peers(root) {
+        println!("    {error}: skipped: the comparison with gunicorn");
+    }
     Ok(())
+}
+
+/// Puts the servers that are compared into a virtual environment in cargo's target folder, where the tests find it.
+fn install_peers(root: &Path) -> Result<(), String> {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
+    let peers = target.join("peers");
+    if peers.join("bin/gunicorn").is_file() {
+        return Ok(());
+    }
+    let _ = fs::remove_dir_all(&peers);
+    step::run(Command::new("python3").args(["-m", "venv"]).arg(&peers), "python3 -m venv peers")?;
+    let mut pip = Command::new(peers.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", GUNICORN]).env("PIP_ROOT_USER_ACTION", "ignore");
+    step::run(&mut pip, &format!("pip install {GUNICORN}"))
 }
 
 fn install(missing: &[&Need]) -> Result<(), String> {

@@ -16,7 +16,7 @@ const HTTP: &str = "HTTP limits";
 const PROXIES: &str = "Proxies in front";
 const LOGGING: &str = "Logging";
 
-const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}";
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// More processes than this on one machine is a slip: they would not fit in memory, and no machine has the cores.
 const MOST_WORKERS: u32 = 1024;
@@ -29,6 +29,7 @@ const MOST_WORKERS: u32 = 1024;
 #[command(name = "rserve", version, help_template = TEMPLATE, max_term_width = 110, allow_negative_numbers = true)]
 #[command(args_override_self = true)] // of a flag that is given twice the last counts, as with gunicorn
 #[command(about = "A pre-fork application server that stops without losing a connection.", long_about = None)]
+#[command(after_help = "`rserve drain-check` shows what a stop under load loses: `rserve drain-check --help`.")]
 pub(crate) struct Flags {
     /// The app to serve, by name [default: the first one built in]
     pub(crate) app: Option<String>,
@@ -213,6 +214,7 @@ pub(crate) enum LogFormat {
 }
 
 pub(crate) use asked::Asked;
+pub(crate) use values::{number, seconds};
 
 #[cfg(test)]
 mod tests;

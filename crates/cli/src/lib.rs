@@ -20,6 +20,7 @@
 
 mod config;
 mod demo;
+mod drain_check;
 mod error;
 mod flags;
 mod log;

@@ -15,7 +15,7 @@ use rserve_http::App;
 use crate::{
     Error,
     config::Config,
-    demo,
+    demo, drain_check,
     flags::{self, Flags},
     log,
     sources::{Said, Sources},
@@ -81,6 +81,12 @@ impl Server {
     }
 
     fn run(self, words: impl IntoIterator<Item = OsString>) -> Exit {
+        let words: Vec<OsString> = words.into_iter().collect();
+        if let [program, command, ..] = &words[..]
+            && command == drain_check::NAME
+        {
+            return drain_check::run(program, &words[1..]);
+        }
         let sources = match Sources::new(self.settings(), words, Path::new(""), |name| env::var_os(name)) {
             Ok(sources) => sources,
             Err(Answer::Shown(text)) => {
@@ -210,12 +216,12 @@ fn approval(app: &str, settings: &Settings) -> String {
 }
 
 /// Answers the person at the terminal. Whoever closes the pipe early, as `head` does, has seen enough.
-fn show(what: impl Display) {
+pub(crate) fn show(what: impl Display) {
     let _ = write!(io::stdout(), "{what}");
 }
 
 /// Tells the person at the terminal. Not with `eprintln!`, which panics when standard error is full or closed.
-fn complain(what: impl Display) {
+pub(crate) fn complain(what: impl Display) {
     let _ = writeln!(io::stderr(), "error: {what}");
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{kernel, target::Target};
+use super::{Target, kernel};
 
 /// How long a client waits for bytes before it gives up.
 const PATIENCE: Duration = Duration::from_secs(20);

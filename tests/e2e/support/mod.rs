@@ -1,7 +1,6 @@
 //! What the tests share: the server under test, clients of several kinds, and a network of their own.
 
 mod log;
-mod outcome;
 mod process;
 mod report;
 mod server;
@@ -9,22 +8,27 @@ mod target;
 
 pub(crate) mod http;
 pub(crate) mod kernel;
-pub(crate) mod load;
 pub(crate) mod net;
+pub(crate) mod peers;
 pub(crate) mod slow;
 pub(crate) mod soak;
 
 pub(crate) use log::Line;
-pub(crate) use outcome::{Exchange, Loss, Outcome, Tally};
 pub(crate) use process::{Held, alive, send};
+pub(crate) use rserve_drain_check::{Exchange, Loss, Outcome, Tally, Target, free_port};
 pub(crate) use server::{Builder, Server, wait_until};
-pub(crate) use target::{Socket, Target, free_port};
+pub(crate) use target::Socket;
 
 use std::{
     io::{self, Write},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
+
+/// The clients that `rserve drain-check` has, too.
+pub(crate) mod load {
+    pub(crate) use rserve_drain_check::{Load, Shape};
+}
 
 /// Says why a test cannot run here. Not with `println!`, which the test runner keeps to itself when a test passes.
 pub(crate) fn skip(why: &str) {

@@ -19,11 +19,12 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{
+    Target,
     http::{Conn, request},
     log::{Line, Log},
     process,
     report::Report,
-    target::{Socket, Target, free_address},
+    target::{Socket, free_address},
 };
 
 /// How long a server may take to say that it listens. Generous, because a debug build on a busy machine is slow.

@@ -1,12 +1,8 @@
 //! Where a server listens and how a client reaches it.
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    path::PathBuf,
-    sync::Mutex,
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use rserve_drain_check::{Target, free_port};
 use tempfile::TempDir;
 
 /// The kinds of listening socket a server can have.
@@ -21,13 +17,6 @@ pub(crate) enum Socket {
 
 impl Socket {
     pub(crate) const ALL: [Self; 4] = [Self::V4, Self::V6, Self::Dual, Self::Unix];
-}
-
-/// An address that clients connect to.
-#[derive(Clone, Debug)]
-pub(crate) enum Target {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
 }
 
 /// A free address of the wanted kind: the `--bind` text for the server and the target for its clients.
@@ -49,23 +38,6 @@ pub(crate) fn free_address(socket: Socket, dir: &TempDir) -> (String, Target) {
         Socket::Unix => {
             let path = dir.path().join("rserve.sock");
             (format!("unix:{}", path.display()), Target::Unix(path))
-        }
-    }
-}
-
-/// A port that nobody listens on, below the ephemeral range so that no client's own port can be it (nor a client connect
-/// to itself). No port is given out twice by one test run.
-pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
-    loop {
-        let port = fastrand::u16(20_000..32_000);
-        let fresh = GIVEN.lock().expect("no test panics here").get_or_insert_default().insert(port);
-        // Not tried with a listener of our own: a thread that forks at that moment would keep it open until it execs.
-        let taken = [Ipv4Addr::LOCALHOST.into(), IpAddr::V6(Ipv6Addr::LOCALHOST)]
-            .iter()
-            .any(|&ip| TcpStream::connect((ip, port)).is_ok());
-        if fresh && !taken {
-            return port;
         }
     }
 }

@@ -5,11 +5,12 @@ use super::Source;
 /// What each crate may depend on among ours. A crate that is not here may depend on nothing: add it, and say why.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/arbiter", &[]),
+    ("crates/drain-check", &[]),
     ("crates/http", &[]),
     ("crates/event-loop", &["rserve-arbiter", "rserve-http"]),
     ("crates/worker-sync", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
-    ("crates/cli", &["rserve-arbiter", "rserve-http", "rserve-event-loop", "rserve-worker-sync"]),
     ("crates/conformance", &[]),
+    ("crates/cli", &["rserve-arbiter", "rserve-drain-check", "rserve-http", "rserve-event-loop", "rserve-worker-sync"]),
     ("examples/custom-worker", &["rserve"]),
     ("examples/hello", &["rserve"]),
     ("fuzz", &["rserve-http"]),

@@ -8,12 +8,12 @@ use clap::builder::{StringValueParser, TypedValueParser};
 const LONGEST: f64 = 86_400.0;
 
 /// A whole number from `least` to `most`.
-pub(super) fn number(least: u32, most: u32) -> impl TypedValueParser<Value = u32> {
+pub(crate) fn number(least: u32, most: u32) -> impl TypedValueParser<Value = u32> {
     reader(move |text| parse_number(text, least, most))
 }
 
 /// A duration in seconds from `least` to a day.
-pub(super) fn seconds(least: f64) -> impl TypedValueParser<Value = Duration> {
+pub(crate) fn seconds(least: f64) -> impl TypedValueParser<Value = Duration> {
     reader(move |text| {
         parse_seconds(text, least).ok_or_else(|| format!("seconds from {least} to {LONGEST} are needed"))
     })

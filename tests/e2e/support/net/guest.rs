@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rserve_drain_check::{Complete, complete};
+
 use super::Segment;
-use crate::support::{Exchange, Loss, Outcome, load::complete};
+use crate::support::{Exchange, Loss, Outcome};
 
 /// When the first SYN without an answer is sent again; each later one after twice the time (RFC 6298 section 5).
 const SYN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -155,9 +157,9 @@ impl Guest {
         if let State::Over(_) = self.state {
             return;
         }
-        let outcome = match complete(&self.received) {
-            Some((200, _)) => Outcome::Served,
-            Some((status, _)) => Outcome::Status(status),
+        let outcome = match complete(&self.received, false) {
+            Some(Complete { status: 200, .. }) => Outcome::Served,
+            Some(Complete { status, .. }) => Outcome::Status(status),
             None if !self.server_has_finished => return,
             None if self.received.is_empty() => Outcome::Lost(Loss::Eof),
             None => Outcome::Lost(Loss::Truncated),

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rserve_drain_check::{Complete, complete};
+
 use super::{Segment, Tun};
-use crate::support::load::complete;
 
 /// A client without a will of its own: it acknowledges nothing and repeats nothing unless the test says so.
 pub(crate) struct Peer {
@@ -80,7 +81,7 @@ impl Peer {
             received.extend_from_slice(&segment.payload);
             self.next_to_receive = self.next_to_receive.wrapping_add(segment.length());
             self.ack(tun);
-            if let Some((status, _)) = complete(&received) {
+            if let Some(Complete { status, .. }) = complete(&received, false) {
                 return Ok(status);
             }
             if segment.fin {
