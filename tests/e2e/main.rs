@@ -17,3 +17,4 @@ mod serving;
 mod settings;
 mod supervision;
 mod support;
+mod upgrade;

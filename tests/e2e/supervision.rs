@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGWINCH};
 
 use crate::support::{
     Server, alive, each_class,
@@ -164,7 +164,7 @@ fn ttou_loses_nobody() {
 fn signals_of_later_use_are_harmless(class: &str) {
     let mut server = Server::builder(class).start();
     let workers = server.workers();
-    for signal in [SIGUSR1, SIGUSR2] {
+    for signal in [SIGUSR1, SIGWINCH] {
         server.signal(signal);
         server.wait_for_line(Duration::from_secs(5), signal.as_str(), |line| line.text.contains(signal.as_str()));
         assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);

@@ -38,6 +38,30 @@ pub enum Error {
     /// A Unix socket path that is something else.
     #[error("cannot bind {0}: there is a file of another kind at that path; move it, or choose another path")]
     NotASocket(String),
+    /// The pid file names a process that lives.
+    #[error("the pid file {file} names process {pid}, which is running; stop that one, or give another --pid")]
+    Running {
+        /// The file.
+        file: String,
+        /// The process that it names.
+        pid: i32,
+    },
+    /// The pid file cannot be written.
+    #[error("cannot write the pid file {file}: {source}; its folder must exist and be writable for this user")]
+    PidFile {
+        /// The file.
+        file: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// A descriptor that this process was started with is not what it is said to be.
+    #[error("cannot take over socket {descriptor}: {source}; start the server without LISTEN_FDS, or mend its unit")]
+    Inherit {
+        /// Its number.
+        descriptor: i32,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// Anything the system refuses while the arbiter sets itself up.
     #[error("cannot {doing}: {source}")]
     System {
@@ -58,6 +82,9 @@ impl Error {
             | Self::Bind { .. }
             | Self::SocketInUse(_)
             | Self::NotASocket(_)
+            | Self::Running { .. }
+            | Self::PidFile { .. }
+            | Self::Inherit { .. }
             | Self::System { .. } => Exit::Failed,
         }
     }

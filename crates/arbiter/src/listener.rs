@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::inherit::Giver;
 use crate::sys::gate::{self, Gate};
 use crate::sys::readings;
 use crate::{Bind, Error};
@@ -17,7 +18,7 @@ pub(crate) struct Listener {
     /// The setting that it is there for.
     bind: Option<Bind>,
     /// It was made by somebody else, who may have left it gated.
-    adopted: bool,
+    giver: Option<Giver>,
 }
 
 /// Where it listens, as the kernel has it.
@@ -58,8 +59,14 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Binds every socket that the address stands for (a host name may resolve to several), without listening yet.
-    pub(crate) fn bind(bind: &Bind) -> Result<Vec<Self>, Error> {
+    /// The sockets that the address stands for (a host name may resolve to several): those that were inherited, taken
+    /// out of `inherited`, or else new ones, bound but not listening yet.
+    pub(crate) fn bind(bind: &Bind, inherited: &mut Vec<Self>) -> Result<Vec<Self>, Error> {
+        let mut adopted: Vec<Self> = inherited.extract_if(.., |listener| listener.answers_to(bind)).collect();
+        if !adopted.is_empty() {
+            adopted.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
+            return Ok(adopted);
+        }
         let mut listeners = Self::bind_each(bind)?;
         listeners.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
         Ok(listeners)
@@ -102,7 +109,7 @@ impl Listener {
         }
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().unwrap_or(address);
-        Ok(Self { socket, address: Address::Tcp(local), bind: None, adopted: false })
+        Ok(Self { socket, address: Address::Tcp(local), bind: None, giver: None })
     }
 
     fn bind_unix(bind: &Bind, path: &Path) -> Result<Self, Error> {
@@ -110,7 +117,7 @@ impl Listener {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
             socket.bind(&SockAddr::unix(path)?)?;
-            Ok(Self { socket, address: Address::Unix(SocketFile::ours(path)?), bind: None, adopted: false })
+            Ok(Self { socket, address: Address::Unix(SocketFile::ours(path)?), bind: None, giver: None })
         };
         remove_stale(bind, path)?;
         make().map_err(|cause| bind_error(bind, cause))
@@ -118,15 +125,16 @@ impl Listener {
 
     /// Takes over a listening socket from another process, and lifts a gate that it may have left behind: the gate
     /// belongs to the socket and outlives whoever shut it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sockets are handed over by upgrades and socket activation"))]
-    pub(crate) fn adopt(socket: Socket) -> io::Result<Self> {
+    pub(crate) fn adopt(socket: Socket, giver: Giver) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let address = match (local.as_socket(), local.as_pathname()) {
             (Some(address), _) => Address::Tcp(address),
+            // It goes from one life of the server to the next, and the last one clears it away.
+            (None, Some(path)) if giver == Giver::Predecessor => Address::Unix(SocketFile::ours(path)?),
             (None, path) => Address::Unix(SocketFile::of_others(path)),
         };
-        let listener = Self { socket, address, bind: None, adopted: true };
+        let listener = Self { socket, address, bind: None, giver: Some(giver) };
         listener.lift()?;
         Ok(listener)
     }
@@ -140,9 +148,36 @@ impl Listener {
         self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
     }
 
+    /// Who made it, if not we.
+    pub(crate) const fn giver(&self) -> Option<Giver> {
+        self.giver
+    }
+
+    /// Whether this is where the setting says to listen, and not for another setting already.
+    fn answers_to(&self, bind: &Bind) -> bool {
+        match (bind, &self.address) {
+            (Bind::Unix(path), Address::Unix(file)) => *path == file.path,
+            (Bind::Tcp { host, port }, Address::Tcp(address)) => {
+                let resolved = (host.as_str(), *port).to_socket_addrs().into_iter().flatten();
+                // Of port 0 the kernel had made another.
+                resolved.into_iter().any(|wanted| {
+                    wanted.ip() == address.ip() && (wanted.port() == address.port() || wanted.port() == 0)
+                })
+            }
+            (Bind::Unix(_), Address::Tcp(_)) | (Bind::Tcp { .. }, Address::Unix(_)) => false,
+        }
+    }
+
+    /// Leaves a Unix socket's file to those who hold the socket too.
+    pub(crate) fn leave_file(&mut self) {
+        if let Address::Unix(file) = &mut self.address {
+            file.inode = None;
+        }
+    }
+
     /// In a worker: the bare socket, and whether it was adopted.
     pub(crate) fn into_parts(self) -> (Socket, bool) {
-        (self.socket, self.adopted)
+        (self.socket, self.giver.is_some())
     }
 
     pub(crate) fn shut(&self) -> io::Result<Gate> {

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use crate::{Built, Context, Settings};
 
 /// What the arbiter asks of the program that it runs in.
@@ -21,6 +23,12 @@ pub trait Program {
     ///
     /// Before the server has started they end it; later the worker is tried again after a while.
     fn build(&mut self, cx: &mut Context) -> Built;
+
+    /// The command line that starts this program again, as a successor that takes the listeners over (SIGUSR2); its first
+    /// word is looked for in `PATH` if it has no slash. By default the one that started it.
+    fn command(&self) -> Vec<OsString> {
+        std::env::args_os().collect()
+    }
 
     /// Reads the settings again (SIGHUP). Called in the arbiter; workers are built by what was read only once
     /// [`take_up`](Self::take_up) is called. It should not block for long: nobody is supervised meanwhile.

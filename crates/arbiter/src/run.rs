@@ -1,6 +1,7 @@
 use tracing::error;
 
 use crate::driver::Driver;
+use crate::inherit::{Giver, Inheritance, Predecessor};
 use crate::listener::Listener;
 use crate::page::MAX_LISTENERS;
 use crate::{Built, Context, Error, Exit, Program, Settings};
@@ -17,23 +18,38 @@ use crate::{Built, Context, Error, Exit, Program, Settings};
 pub struct Arbiter {
     settings: Settings,
     listeners: Vec<Listener>,
+    predecessor: Option<Predecessor>,
 }
 
 impl Arbiter {
     /// Binds every address. Nothing listens yet, and no process has been started.
     ///
+    /// Listeners that this process was started with are taken over: those of the server that it succeeds where an
+    /// address asks for them, and those of systemd (sd_listen_fds(3)) instead of all addresses.
+    ///
     /// # Errors
     ///
     /// The first address that cannot be bound; those before it are let go of.
     pub fn bind(settings: Settings) -> Result<Self, Error> {
+        let Inheritance { sockets, predecessor } = Inheritance::take()?;
+        let adopt = |(socket, giver)| Listener::adopt(socket, giver);
+        let inherited: Result<Vec<Listener>, _> = sockets.into_iter().map(adopt).collect();
+        let mut inherited = inherited.map_err(Error::system("take over the listeners"))?;
         let mut listeners = Vec::new();
-        for bind in &settings.binds {
-            listeners.extend(Listener::bind(bind)?);
+        if inherited.iter().any(|listener| listener.giver() == Some(Giver::Systemd)) {
+            // The unit says where to listen, as with gunicorn.
+            listeners = inherited;
+        } else {
+            for bind in &settings.binds {
+                listeners.extend(Listener::bind(bind, &mut inherited)?);
+            }
+            // What is left is not wanted any more. Our predecessor holds it still, and its file too.
+            inherited.iter_mut().for_each(Listener::leave_file);
         }
         if listeners.len() > MAX_LISTENERS {
             return Err(Error::TooManyBinds { given: listeners.len(), most: MAX_LISTENERS });
         }
-        Ok(Self { settings, listeners })
+        Ok(Self { settings, listeners, predecessor })
     }
 
     /// Forks the workers and supervises them until it is told to stop; blocks for all that time.
@@ -46,7 +62,7 @@ impl Arbiter {
 
     /// As [`run`](Self::run), with a program that can read its settings again.
     pub fn run_program(self, program: &mut dyn Program) -> Exit {
-        match Driver::new(self.settings, self.listeners) {
+        match Driver::new(self.settings, self.listeners, self.predecessor) {
             Ok(mut driver) => driver.run(program),
             Err(failed) => {
                 error!("{failed}");

@@ -100,7 +100,7 @@ pub(crate) fn say(
     }
 }
 
-fn died(death: Death) -> String {
+pub(crate) fn died(death: Death) -> String {
     match death {
         Death::Code(code) => format!("exited with code {code}"),
         Death::Signal(number) => {

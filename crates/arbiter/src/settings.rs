@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Bind;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub max_requests_jitter: u64,
     /// How many workers a reload replaces at a time; 0: all.
     pub reload_step: u16,
+    /// Where to write the arbiter's pid; taken up at the start only.
+    pub pid_file: Option<PathBuf>,
     /// The worker class's name, for the log.
     pub worker_class: &'static str,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             max_requests: None,
             max_requests_jitter: 0,
             reload_step: 0,
+            pid_file: None,
             worker_class: "sync",
         }
     }

@@ -41,7 +41,7 @@ fn meaning(signal: i32) -> Option<Sig> {
         SIGTTOU => Some(Sig::TtOu),
         SIGHUP => Some(Sig::Hup),
         SIGUSR1 => Some(Sig::Later("SIGUSR1")),
-        SIGUSR2 => Some(Sig::Later("SIGUSR2")),
+        SIGUSR2 => Some(Sig::Usr2),
         SIGWINCH => Some(Sig::Later("SIGWINCH")),
         _ => None,
     }

@@ -3,7 +3,7 @@
 mod asked;
 mod values;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Command, CommandFactory, Parser, ValueEnum, value_parser};
 use rserve_arbiter::Bind;
@@ -43,6 +43,10 @@ pub(crate) struct Flags {
     // 65535 is what listen(2) took at most before Linux 4.1; a queue that long is minutes of waiting.
     #[arg(value_parser = values::number(1, 65_535))]
     pub(crate) backlog: u32,
+
+    /// File to write the arbiter's process id to
+    #[arg(short, long, value_name = "FILE", help_heading = SERVER_SOCKET)]
+    pub(crate) pid: Option<PathBuf>,
 
     /// Worker processes to keep [default: $WEB_CONCURRENCY, or 1]
     #[arg(short, long, value_name = "N", default_value = "1", hide_default_value = true)]

@@ -2,12 +2,15 @@
 
 use std::{
     env, fs, io,
+    net::TcpListener,
+    os::fd::AsFd,
     os::unix::{
         fs::PermissionsExt,
         process::{CommandExt, ExitStatusExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -68,12 +71,18 @@ impl Server {
             addresses: Vec::new(),
             settings_file: None,
             unprivileged: false,
+            activated: None,
         }
     }
 
     /// Where the first listener is.
     pub(crate) fn target(&self) -> Target {
         self.targets[0].clone()
+    }
+
+    /// The folder that it was started in.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn targets(&self) -> &[Target] {
@@ -197,9 +206,18 @@ pub(crate) struct Builder {
     addresses: Vec<(Option<String>, Target)>,
     settings_file: Option<String>,
     unprivileged: bool,
+    activated: Option<Arc<TcpListener>>,
 }
 
 impl Builder {
+    /// Hands it a listening socket as systemd does, and keeps that.
+    pub(crate) fn activated(mut self, listener: &Arc<TcpListener>) -> Self {
+        let address = listener.local_addr().expect("it is bound");
+        self.activated = Some(listener.clone());
+        self.addresses.push((address.to_string(), Target::Tcp(address)));
+        self
+    }
+
     pub(crate) fn args<T: Into<String>>(mut self, args: impl IntoIterator<Item = T>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
@@ -284,8 +302,22 @@ impl Builder {
             self.args.extend(bind.into_iter().flat_map(|bind| ["-b".into(), bind]));
             targets.push(target);
         }
-        let mut command = Command::new(if self.unprivileged { binary_for_everyone(&dir) } else { binary() });
-        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let program = if self.unprivileged { binary_for_everyone(&dir) } else { binary() };
+        let mut command = match &self.activated {
+            None => {
+                let mut command = Command::new(program);
+                command.stdin(Stdio::null());
+                command
+            }
+            // Only the process itself knows its pid, which must be told.
+            Some(listener) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\""]).arg(program);
+                shell.stdin(listener.as_fd().try_clone_to_owned().expect("there are descriptors left"));
+                shell
+            }
+        };
+        command.args(&self.args).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         command.env_remove("WEB_CONCURRENCY").env_remove("FORWARDED_ALLOW_IPS").env_remove("RSERVE_CMD_ARGS");
         command.envs(self.env).current_dir(dir.path());
         if self.unprivileged {

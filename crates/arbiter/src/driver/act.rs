@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Driver;
 use super::look::queue;
@@ -16,7 +16,9 @@ use crate::say::{Subject, say};
 impl Driver {
     pub(super) fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Spawn(_) | Action::Reread | Action::Halt(_) => unreachable!("invariant: the loop takes these"),
+            Action::Spawn(_) | Action::Reread | Action::Upgrade | Action::Halt(_) => {
+                unreachable!("invariant: the loop takes these")
+            }
             Action::Order(slot, stage, deadline) => {
                 if let Some(worker) = self.workers.get(&slot) {
                     worker.page.set_deadline(self.clock, deadline);
@@ -59,6 +61,12 @@ impl Driver {
             }
             Action::Close(listener) => self.close(listener),
             Action::Say(notice) => {
+                if notice == Notice::Serving
+                    && let Some(predecessor) = &self.predecessor
+                {
+                    info!("taken over from {}, which SIGTERM ends now", predecessor.pid());
+                    predecessor.say_ready();
+                }
                 if notice == Notice::Draining {
                     self.begin_books(now);
                 }
@@ -80,7 +88,12 @@ impl Driver {
 
     /// Closes the last descriptor of a listener; whoever still waits in its queue is counted first.
     pub(super) fn close(&mut self, listener: ListenerId) {
-        let Some(open) = self.listeners[listener.index()].take() else { return };
+        let others = self.held_by_others().contains(&listener);
+        let Some(mut open) = self.listeners[listener.index()].take() else { return };
+        if others {
+            // Whoever waits in its queue is served by them.
+            return open.leave_file();
+        }
         let left = queue(&open, &mut self.diag);
         if self.books.draining() {
             self.books.left_in_queue(left);

@@ -4,6 +4,7 @@ mod act;
 mod look;
 mod reload;
 mod spawn;
+mod upgrade;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsFd;
@@ -16,12 +17,16 @@ use nix::unistd::Pid;
 use tracing::{info, warn};
 
 use crate::control::{self, Word};
+use crate::inherit::{Giver, Predecessor};
 use crate::listener::Listener;
 use crate::machine::{Action, Death, Event, Leave, Machine, Rules, SlotId};
 use crate::page::{Clock, Counts, MAX_LISTENERS, Page};
+use crate::pid_file::PidFile;
 use crate::report::{Books, since};
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
+use upgrade::Successor;
+
 use crate::{Error, Exit, ListenerId, Outcome, Program, Settings};
 
 /// While draining, the listeners are looked at so often.
@@ -42,6 +47,11 @@ pub(crate) struct Driver {
     signals: Option<Signals>,
     diag: Option<SockDiag>,
     books: Books,
+    successor: Option<Successor>,
+    predecessor: Option<Predecessor>,
+    pid_file: Option<PidFile>,
+    /// The listeners are systemd's, and not those of the settings.
+    activated: bool,
     next_reading: Instant,
 }
 
@@ -55,21 +65,33 @@ struct Process {
 }
 
 impl Driver {
-    pub(crate) fn new(settings: Settings, listeners: Vec<Listener>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        settings: Settings,
+        listeners: Vec<Listener>,
+        predecessor: Option<Predecessor>,
+    ) -> Result<Self, Error> {
         let started = now();
         let one_way = listeners.iter().map(|listener| listener.tcp().is_none());
         Ok(Self {
             machine: Machine::new(rules(&settings), one_way, started),
             clock: Clock::new(started),
             names: listeners.iter().map(Listener::name).collect(),
-            listeners: listeners.into_iter().map(Some).collect(),
             workers: BTreeMap::new(),
             dead: BTreeMap::new(),
             spare_pages: Vec::new(),
             signals: Some(Signals::new().map_err(Error::system("handle signals"))?),
             diag: None,
             books: Books::default(),
+            successor: None,
+            pid_file: settings
+                .pid_file
+                .as_deref()
+                .map(|path| PidFile::write(path, predecessor.is_some()))
+                .transpose()?,
+            predecessor,
+            activated: listeners.iter().any(|listener| listener.giver() == Some(Giver::Systemd)),
             next_reading: started,
+            listeners: listeners.into_iter().map(Some).collect(),
             settings,
         })
     }
@@ -86,6 +108,7 @@ impl Driver {
                     match action {
                         Action::Halt(exit) => return self.halt(now, exit),
                         Action::Spawn(slot) => events.extend(self.spawn(slot, program)),
+                        Action::Upgrade => self.upgrade(program),
                         Action::Reread => events.extend(self.reread(program)),
                         action => self.act(now, action),
                     }
@@ -116,6 +139,7 @@ impl Driver {
         let mut fds: Vec<PollFd<'_>> = signals
             .into_iter()
             .chain(self.workers.values().map(|worker| worker.control.as_fd()))
+            .chain(self.successors_word())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         if let Err(error) = poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
@@ -129,8 +153,16 @@ impl Driver {
     fn collect(&mut self, events: &mut VecDeque<Event>) {
         // The beats come first: every other event makes the machine look for a worker that is stuck.
         events.extend(self.workers.iter().map(|(slot, worker)| Event::Beat(*slot, worker.page.last_beat(self.clock))));
-        if let Some(signals) = &mut self.signals {
-            events.extend(signals.pending().into_iter().map(Event::Signal));
+        let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
+        if !signals.is_empty() {
+            events.push_back(Event::OthersHold(self.held_by_others()));
+        }
+        events.extend(signals.into_iter().map(Event::Signal));
+        self.listen_to_successor();
+        if let Some(file) = &mut self.pid_file
+            && !self.predecessor.as_ref().is_some_and(Predecessor::is_alive)
+        {
+            file.move_up();
         }
         for (slot, worker) in &mut self.workers {
             // Its end is told by wait(2), with the reason.
@@ -168,6 +200,8 @@ impl Driver {
             if let Some((slot, worker)) = slot.and_then(|slot| self.workers.remove_entry(&slot)) {
                 self.dead.insert(slot, worker);
                 events.push_back(Event::Exited(slot, death));
+            } else {
+                self.bury_successor(pid, death);
             }
         }
     }

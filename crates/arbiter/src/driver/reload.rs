@@ -20,6 +20,7 @@ impl Driver {
                 return None;
             }
         };
+        let settings = if self.activated { Settings { binds: Vec::new(), ..settings } } else { settings };
         match self.bind_new(&settings) {
             Ok(added) => {
                 program.take_up();
@@ -35,7 +36,7 @@ impl Driver {
     fn bind_new(&self, settings: &Settings) -> Result<Vec<Listener>, Error> {
         let mut added = Vec::new();
         for bind in settings.binds.iter().filter(|bind| !self.settings.binds.contains(bind)) {
-            added.extend(Listener::bind(bind)?);
+            added.extend(Listener::bind(bind, &mut Vec::new())?);
         }
         let kept = self.listeners.iter().flatten().count();
         if kept + added.len() > MAX_LISTENERS {

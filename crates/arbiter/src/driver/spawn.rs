@@ -67,6 +67,8 @@ impl Driver {
         self.workers.clear();
         self.dead.clear();
         self.diag = None;
+        self.successor = None;
+        self.predecessor = None;
         let ready =
             control::say_leave_on_term(&control).and_then(|()| blocked.unblock()).and_then(|()| control.try_clone());
         let control_for_context = match ready {

@@ -28,6 +28,8 @@ pub(crate) enum Sig {
     Quit,
     /// SIGHUP: read the settings again, and replace the workers.
     Hup,
+    /// SIGUSR2: start a successor of the whole server.
+    Usr2,
     /// SIGTTIN: one worker more.
     TtIn,
     /// SIGTTOU: one worker less.
@@ -76,7 +78,6 @@ pub(crate) enum Event {
     /// The settings were read again.
     Reloaded(Reload),
     /// Of all listeners, those that another process holds as well: told before a stop.
-    #[cfg_attr(not(test), expect(dead_code, reason = "upgrades and socket activation tell it"))]
     OthersHold(Vec<ListenerId>),
     /// One reading for each listener, and how many requests have been served since the server started.
     Readings {
@@ -105,6 +106,8 @@ pub(crate) enum Action {
     Listen(ListenerId),
     /// Read the settings again; [`Event::Reloaded`] tells what came of it, if anything did.
     Reread,
+    /// Start a successor that takes the listeners over.
+    Upgrade,
     /// Tell every worker how it stands with a listener.
     SetDoor(ListenerId, DoorPhase),
     Shut(ListenerId),

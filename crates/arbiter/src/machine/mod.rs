@@ -145,7 +145,8 @@ impl Machine {
                 actions.push(Action::Say(Notice::Target(self.rules.workers)));
             }
             Sig::Hup if self.mode == Mode::Serving => actions.push(Action::Reread),
-            Sig::Term | Sig::Int | Sig::Quit | Sig::Hup | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
+            Sig::Usr2 if self.mode == Mode::Serving => actions.push(Action::Upgrade),
+            Sig::Term | Sig::Int | Sig::Quit | Sig::Hup | Sig::Usr2 | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
                 actions.push(Action::Say(Notice::Ignored(sig)));
             }
         }

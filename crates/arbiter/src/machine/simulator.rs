@@ -366,7 +366,7 @@ impl World {
                 }
                 self.door = phase;
             }
-            Action::Reread => unreachable!("taken by the loop"),
+            Action::Reread | Action::Upgrade => unreachable!("taken by the loop, and asked for by nobody"),
             Action::Shut(_) => self.gate_shut = true,
             Action::Lift(_) => {
                 assert!(!self.closed);

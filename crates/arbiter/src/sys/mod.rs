@@ -2,11 +2,13 @@
 #![expect(unsafe_code, reason = "raw system calls, each with its SAFETY comment")]
 
 mod accept;
+mod adopt;
 mod fork;
 pub(crate) mod gate;
 pub(crate) mod readings;
 mod shared;
 
 pub(crate) use accept::accept;
+pub(crate) use adopt::adopt_socket;
 pub(crate) use fork::{Fork, SignalsBlocked, fork};
 pub(crate) use shared::map_page;

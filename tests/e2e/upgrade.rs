@@ -1,0 +1,119 @@
+//! SIGUSR2: another server takes the listeners over while this one serves.
+
+use std::{fs, net::TcpListener, sync::Arc, time::Duration};
+
+use nix::{
+    sys::signal::Signal::{SIGTERM, SIGUSR2},
+    unistd::Pid,
+};
+
+use crate::support::{
+    Server, Socket, alive, each_class,
+    http::get,
+    load::{Load, Shape},
+    send, turn, wait_until,
+};
+
+each_class!(
+    upgrade_loses_nobody,
+    upgrade_can_be_taken_back,
+    successor_that_cannot_start_harms_nothing,
+    socket_of_others_is_left_to_the_next_who_is_started_with_it,
+);
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// Sends USR2, and waits until the new server serves.
+fn upgrade(server: &Server) -> Pid {
+    server.signal(SIGUSR2);
+    let line = server.wait_for_line(SOON, "the successor", |line| line.text.contains("SIGTERM ends this server"));
+    let pid = line.field("pid").and_then(|pid| pid.as_i64()).unwrap();
+    Pid::from_raw(i32::try_from(pid).unwrap())
+}
+
+fn upgrade_loses_nobody(class: &str) {
+    let _turn = turn();
+    let mut server = Server::builder(class)
+        .args(["--keep-alive", "5", "--pid", "pid"])
+        .workers(2)
+        .drain(0.4)
+        .socket(Socket::V4)
+        .socket(Socket::Unix)
+        .start();
+    let pid_file = server.dir().join("pid");
+    let loads: Vec<Load> = server
+        .targets()
+        .iter()
+        .flat_map(|target| {
+            let fresh = Load::start(target, "/sleep/2", Shape::Fresh { rate: 50.0 });
+            [fresh, Load::start(target, "/hello", Shape::KeepAlive { clients: 2 })]
+        })
+        .collect();
+    loads.iter().for_each(|load| load.wait_for(20));
+    let successor = upgrade(&server);
+    assert_eq!(fs::read_to_string(&pid_file).unwrap().trim(), server.pid().to_string());
+    server.signal(SIGTERM);
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    // All that comes now is the successor's.
+    loads.iter().for_each(|load| load.wait_for(50));
+    assert!(wait_until(SOON, || fs::read_to_string(&pid_file).is_ok_and(|text| text.trim() == successor.to_string())));
+    for load in loads {
+        let tally = load.stop();
+        println!("{tally}");
+        tally.assert_none_lost(0);
+        assert_eq!(tally.refused(), 0, "{tally}");
+    }
+    send(successor, SIGTERM);
+    assert!(wait_until(SOON, || !alive(successor)), "the successor stops as any server does");
+    assert!(!pid_file.exists(), "and takes the file with it");
+}
+
+/// The successor is sent away instead of the old server.
+fn upgrade_can_be_taken_back(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).workers(1).drain(0.4).socket(Socket::V4).socket(Socket::Unix).start();
+    let loads: Vec<Load> =
+        server.targets().iter().map(|target| Load::start(target, "/sleep/2", Shape::Fresh { rate: 50.0 })).collect();
+    let successor = upgrade(&server);
+    loads.iter().for_each(|load| load.wait_for(20));
+    send(successor, SIGTERM);
+    assert!(wait_until(SOON, || !alive(successor)));
+    server.wait_for_line(SOON, "the successor's end", |line| line.text.contains("this server serves on"));
+    loads.iter().for_each(|load| load.wait_for(20));
+    for load in loads {
+        let tally = load.stop();
+        println!("{tally}");
+        tally.assert_none_lost(0);
+        assert_eq!(tally.refused(), 0, "{tally}");
+    }
+}
+
+fn successor_that_cannot_start_harms_nothing(class: &str) {
+    let server = Server::builder(class).args(["--pid", "pid"]).drain(0.4).start();
+    // It finds its place in the pid file taken, by a process that lives.
+    fs::write(server.dir().join("pid.2"), "1").unwrap();
+    server.signal(SIGUSR2);
+    server.wait_for_line(SOON, "the failure", |line| line.text.contains("exited with code 1: this server serves on"));
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+    assert_eq!(fs::read_to_string(server.dir().join("pid.2")).unwrap(), "1");
+}
+
+/// As systemd does with a socket unit: whoever connects between two lives of the server waits for the next.
+fn socket_of_others_is_left_to_the_next_who_is_started_with_it(class: &str) {
+    let _turn = turn();
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+    let builder = Server::builder(class).activated(&listener).drain(0.4);
+    let mut server = builder.clone().start();
+    let load = Load::start(&server.target(), "/sleep/2", Shape::Fresh { rate: 50.0 });
+    for _ in 0..3 {
+        load.wait_for(20);
+        server.signal(SIGTERM);
+        assert_eq!(server.wait_exit(SOON).code(), Some(0));
+        server = builder.clone().start();
+    }
+    load.wait_for(20);
+    let tally = load.stop();
+    println!("{tally}");
+    tally.assert_none_lost(0);
+    assert_eq!(tally.refused(), 0, "{tally}");
+}
