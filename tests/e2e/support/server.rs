@@ -214,7 +214,7 @@ impl Builder {
     pub(crate) fn activated(mut self, listener: &Arc<TcpListener>) -> Self {
         let address = listener.local_addr().expect("it is bound");
         self.activated = Some(listener.clone());
-        self.addresses.push((address.to_string(), Target::Tcp(address)));
+        self.addresses.push((None, Target::Tcp(address)));
         self
     }
 
