@@ -12,7 +12,7 @@ use crate::support::{
     Server, Socket, Tally, each_class,
     http::{Conn, closing_request, get, request},
     load::{Load, Shape},
-    send, turn,
+    send, turn, wait_until,
 };
 
 each_class!(
@@ -24,6 +24,7 @@ each_class!(
     server_without_clients_stops_after_the_quiet_time,
     traffic_keeps_the_door_open,
     health_checks_do_not_keep_the_door_open,
+    health_checks_are_told_of_the_drain_if_that_is_wanted,
     idle_and_silent_connections_do_not_hold_the_exit,
     responses_of_a_drain_close_the_connection,
     uploads_and_downloads_under_way_are_finished,
@@ -144,6 +145,22 @@ fn health_checks_do_not_keep_the_door_open(class: &str) {
     let tally = load.stop();
     assert_took(exit.at - signalled, 0.5, 15.0);
     tally.assert_none_lost(0);
+}
+
+/// Answered by the server itself: the demo app has nothing at that path.
+fn health_checks_are_told_of_the_drain_if_that_is_wanted(class: &str) {
+    for (words, in_a_drain) in [(&[][..], 200), (&["--drain-health", "503"], 503)] {
+        let args = [&["--health-path", "/live"], words].concat();
+        let server = Server::builder(class).drain(30.0).args(["--drain-open", "30"]).args(args).start();
+        let ask = |path| get(&server.target(), path).expect("the door is open");
+        assert_eq!(ask("/live").text(), "ok\n");
+        assert_eq!(ask("/healthz").status, 404, "a path that is named replaces the demo app's");
+        server.signal(SIGTERM);
+        assert!(wait_until(Duration::from_secs(10), || ask("/").text().contains(">draining<")), "it does not drain");
+        let answer = ask("/live");
+        assert_eq!((answer.status, answer.text().as_str()), (in_a_drain, "draining\n"));
+        assert_eq!(ask("/hello").status, 200);
+    }
 }
 
 fn idle_and_silent_connections_do_not_hold_the_exit(class: &str) {

@@ -2,13 +2,15 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use http::StatusCode;
 use rserve_arbiter::{DrainSettings, Settings};
 use rserve_event_loop::HttpSettings;
 use rserve_http::{Limits, ProxyProtocol};
 
 use crate::{
     Error,
-    flags::{Flags, ProxyMode},
+    flags::{DrainHealth, Flags, ProxyMode},
+    health::Health,
 };
 
 /// How long an idle connection is kept by default; gunicorn's value.
@@ -18,6 +20,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 pub(crate) struct Config {
     pub(crate) arbiter: Settings,
     pub(crate) http: HttpSettings,
+    pub(crate) health: Health,
     pub(crate) threads: usize,
 }
 
@@ -47,7 +50,14 @@ impl Config {
             keep_alive: keep_alive(flags, worker_class),
             ..http(flags, health_path)
         };
-        Ok(Self { arbiter, http, threads: flags.threads as usize })
+        let health = Health {
+            paths: http.health_paths.clone(),
+            in_a_drain: match flags.drain_health {
+                DrainHealth::Ok => StatusCode::OK,
+                DrainHealth::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            },
+        };
+        Ok(Self { arbiter, http, health, threads: flags.threads as usize })
     }
 }
 

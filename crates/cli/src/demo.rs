@@ -12,6 +12,8 @@ use http::{HeaderValue, StatusCode, header};
 use rserve_http::{App, Body, Handler, Request, Response};
 
 pub(crate) const NAME: &str = "demo";
+
+/// Where health checks are answered, before it is asked, unless others are named.
 pub(crate) const HEALTH_PATH: &str = "/healthz";
 
 const PAGE: &str = include_str!("demo/page.html");
@@ -21,7 +23,7 @@ const LONGEST_SLEEP: u64 = 600_000;
 
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The demo app, which answers `/`, `/hello`, `/healthz`, `/echo`, `/sleep/MILLISECONDS` and `/bytes/N`.
+/// The demo app, which answers `/`, `/hello`, `/echo`, `/sleep/MILLISECONDS` and `/bytes/N`.
 pub(crate) fn app() -> App {
     App::blocking(Demo)
 }
@@ -33,10 +35,9 @@ impl Handler for Demo {
         let (method, path) = (request.head().method(), request.head().path());
         match (path, method) {
             ("/hello", "GET" | "HEAD") => text(StatusCode::OK, "Hello, World!"),
-            (HEALTH_PATH, "GET" | "HEAD") => text(StatusCode::OK, "ok\n"),
             ("/", "GET" | "HEAD") => page(request.draining()),
             ("/echo", _) => echo(request),
-            ("/" | "/hello" | HEALTH_PATH, _) => method_not_allowed(),
+            ("/" | "/hello", _) => method_not_allowed(),
             _ => match path[1..].split_once('/') {
                 Some(("sleep", milliseconds)) => sleep(milliseconds),
                 Some(("bytes", number)) if matches!(method, "GET" | "HEAD") => bytes(number),

@@ -109,10 +109,14 @@ pub(crate) struct Flags {
     #[arg(value_parser = values::seconds_or_zero(0.05))]
     pub(crate) drain_open: Duration,
 
-    /// A path whose requests are health checks, which do not hold a drain up; may be repeated [default: /healthz
-    /// for the demo app, none otherwise]
+    /// A path at which rserve itself answers health checks, with 200, which hold no drain up; may be repeated
+    /// [default: /healthz for the demo app, none otherwise]
     #[arg(long, value_name = "PATH", help_heading = DRAIN, value_parser = values::path)]
     pub(crate) health_path: Vec<String>,
+
+    /// What rserve answers at a --health-path during a drain
+    #[arg(long, value_name = "STATUS", default_value = "200", help_heading = DRAIN)]
+    pub(crate) drain_health: DrainHealth,
 
     /// Keep an idle connection open for this long [default: 2, but with sync 0]
     #[arg(long, value_name = "SECONDS", help_heading = HTTP, value_parser = values::seconds_or_zero(0.1))]
@@ -198,6 +202,15 @@ pub(crate) enum ProxyMode {
     V1,
     V2,
     Auto,
+}
+
+/// What a health check is told during a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DrainHealth {
+    #[value(name = "200")]
+    Ok,
+    #[value(name = "503")]
+    Unavailable,
 }
 
 /// gunicorn's names for the levels.

@@ -23,6 +23,7 @@ mod demo;
 mod drain_check;
 mod error;
 mod flags;
+mod health;
 mod log;
 mod server;
 mod sources;

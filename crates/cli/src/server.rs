@@ -133,8 +133,8 @@ impl Server {
     fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, Site), Error> {
         let class = self.find_class(&flags.worker_class)?;
         let NamedApp { app, health_path, .. } = self.find_app(flags.app.as_deref())?;
-        let Config { arbiter, http, threads } = Config::new(flags, class.name, *health_path)?;
-        Ok((arbiter, class, Site { app: app.clone(), http, threads }))
+        let Config { arbiter, http, health, threads } = Config::new(flags, class.name, *health_path)?;
+        Ok((arbiter, class, Site { app: health.before(app.clone()), http, threads }))
     }
 
     fn find_class(&self, typed: &str) -> Result<WorkerClass<Site>, Error> {
