@@ -1,9 +1,9 @@
 //! SIGUSR2: another server takes the listeners over while this one serves.
 
-use std::{fs, net::TcpListener, sync::Arc, time::Duration};
+use std::{fs, net::TcpListener, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
 use nix::{
-    sys::signal::Signal::{SIGTERM, SIGUSR2},
+    sys::signal::Signal::{SIGHUP, SIGTERM, SIGUSR2},
     unistd::Pid,
 };
 
@@ -116,4 +116,43 @@ fn socket_of_others_is_left_to_the_next_who_is_started_with_it(class: &str) {
     println!("{tally}");
     tally.assert_none_lost(0);
     assert_eq!(tally.refused(), 0, "{tally}");
+}
+
+#[test]
+fn systemd_is_told_how_the_server_fares() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hear = || {
+        let mut bytes = [0; 1024];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    // The watchdog is asked for, so one of its messages may stand anywhere.
+    let hear_of = |wanted: &str| {
+        let mut heard = hear();
+        while heard == "WATCHDOG=1\n" {
+            heard = hear();
+        }
+        assert!(heard.starts_with(wanted), "{heard:?} instead of {wanted}");
+        heard
+    };
+    let path = path.to_str().unwrap();
+    let builder = Server::builder("sync").env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "400000").drain(0.4);
+    let mut server = builder.args(["--reload-step", "1"]).start();
+    hear_of("READY=1\n");
+    assert!((0..3).all(|_| hear() == "WATCHDOG=1\n"), "twice in its time");
+    server.signal(SIGHUP);
+    let stamp = hear_of("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(stamp.lines().nth(1).is_some_and(|line| line["MONOTONIC_USEC=".len()..].parse::<u64>().is_ok()));
+    hear_of("READY=1\n");
+    let successor = upgrade(&server);
+    hear_of("READY=1\n");
+    server.signal(SIGTERM);
+    hear_of("STOPPING=1\n");
+    hear_of(&format!("MAINPID={successor}\n"));
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    send(successor, SIGTERM);
+    hear_of("STOPPING=1\n");
 }

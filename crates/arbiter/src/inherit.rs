@@ -3,7 +3,6 @@
 use std::env;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::process;
 
 use nix::unistd::{Pid, getppid};
 use socket2::Socket;
@@ -12,9 +11,6 @@ use crate::{Error, control, sys};
 
 /// Tells a successor of us what it inherits: our pid, a descriptor to say a word on when it is ready, and the listeners.
 pub(crate) const PREDECESSOR: &str = "RSERVE_PREDECESSOR";
-
-/// systemd's first descriptor, by sd_listen_fds(3).
-const FIRST: RawFd = 3;
 
 /// Who gave us a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +62,9 @@ impl Inheritance {
             let word = sys::adopt_socket(will.word).map(|socket| UnixStream::from(std::os::fd::OwnedFd::from(socket)));
             all.predecessor = Some(Predecessor { pid: will.pid, word: word.ok() });
             all.take_sockets(will.listeners, Giver::Predecessor)?;
-        } else if let Some(count) = systemd_sockets() {
-            all.take_sockets((FIRST..).take(count).collect(), Giver::Systemd)?;
+        } else {
+            let descriptors = sd_notify::listen_fds().map_err(Error::system("read LISTEN_FDS"))?;
+            all.take_sockets(descriptors.collect(), Giver::Systemd)?;
         }
         Ok(all)
     }
@@ -114,13 +111,6 @@ impl Will {
             parts.next()?.split(',').filter(|text| !text.is_empty()).map(str::parse).collect();
         Some(Self { pid, word, listeners: listeners.ok()? })
     }
-}
-
-/// How many sockets systemd hands to this very process, if it does.
-fn systemd_sockets() -> Option<usize> {
-    let number = |name| env::var(name).ok()?.parse::<u32>().ok();
-    let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(process::id()))?;
-    (count > 0).then_some(count as usize)
 }
 
 #[cfg(test)]

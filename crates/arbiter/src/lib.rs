@@ -91,6 +91,7 @@ mod exit;
 mod inherit;
 mod listener;
 mod machine;
+mod notify;
 mod outcome;
 mod page;
 mod pid_file;

@@ -53,7 +53,11 @@ impl Phase {
             (drain, Some(since)) if cx.is_replaced() => {
                 Self::Draining { since, quiet: drain.unwrap_or_default().quiet }
             }
-            (Some(drain), Some(since)) if cx.accepting() => Self::Draining { since, quiet: drain.quiet },
+            // A door may be closed early, to leave those behind it to another server. Those who came in by it get their
+            // time all the same.
+            (Some(drain), Some(since)) if cx.accepting() || since.elapsed() < drain.quiet => {
+                Self::Draining { since, quiet: drain.quiet }
+            }
             (Some(_), drained_since) => Self::Leaving { drained_since },
             (None, _) => Self::Leaving { drained_since: None },
         }

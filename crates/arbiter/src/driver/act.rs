@@ -70,6 +70,7 @@ impl Driver {
                 if notice == Notice::Draining {
                     self.begin_books(now);
                 }
+                self.manager.hear(&notice);
                 self.say(&notice, now);
                 if matches!(notice, Notice::Deadline(_)) {
                     self.name_what_is_cut(now);

@@ -20,6 +20,7 @@ use crate::control::{self, Word};
 use crate::inherit::{Giver, Predecessor};
 use crate::listener::Listener;
 use crate::machine::{Action, Death, Event, Leave, Machine, Rules, SlotId};
+use crate::notify::Manager;
 use crate::page::{Clock, Counts, MAX_LISTENERS, Page};
 use crate::pid_file::PidFile;
 use crate::report::{Books, since};
@@ -50,6 +51,7 @@ pub(crate) struct Driver {
     successor: Option<Successor>,
     predecessor: Option<Predecessor>,
     pid_file: Option<PidFile>,
+    manager: Manager,
     /// The listeners are systemd's, and not those of the settings.
     activated: bool,
     next_reading: Instant,
@@ -89,6 +91,7 @@ impl Driver {
                 .map(|path| PidFile::write(path, predecessor.is_some()))
                 .transpose()?,
             predecessor,
+            manager: Manager::new(started),
             activated: listeners.iter().any(|listener| listener.giver() == Some(Giver::Systemd)),
             next_reading: started,
             listeners: listeners.into_iter().map(Some).collect(),
@@ -119,6 +122,7 @@ impl Driver {
                 }
             }
             self.tell_workers_their_number();
+            self.manager.watch(now);
             self.wait(now);
             self.collect(&mut events);
         }
@@ -133,6 +137,7 @@ impl Driver {
         if self.machine.wants_readings().is_some() {
             until = until.min(self.next_reading);
         }
+        until = self.manager.next().map_or(until, |next| until.min(next));
         // Rounded up: a poll that ends a fraction of a millisecond early would only be repeated.
         let limit = until.saturating_duration_since(now) + Duration::from_micros(999);
         let signals = self.signals.as_ref().map(Signals::as_fd);
@@ -250,6 +255,9 @@ impl Driver {
         }
         for index in 0..self.listeners.len() {
             self.close(ListenerId(index as u16));
+        }
+        if let Some(successor) = &self.successor {
+            self.manager.succeeded_by(successor.pid);
         }
         self.books.report(now, self.machine.door_logs());
         info!("stopped");

@@ -13,6 +13,15 @@ use crate::{Error, ListenerId, Program, Settings};
 impl Driver {
     /// Either everything is taken up or nothing is.
     pub(super) fn reread(&mut self, program: &mut dyn Program) -> Option<Event> {
+        self.manager.reloading();
+        let event = self.try_to_reread(program);
+        if event.is_none() {
+            self.manager.not_reloaded();
+        }
+        event
+    }
+
+    fn try_to_reread(&mut self, program: &mut dyn Program) -> Option<Event> {
         let settings = match program.reload() {
             Ok(settings) => settings,
             Err(wrong) => {

@@ -57,7 +57,7 @@ impl Driver {
         let will = Will::new(&theirs, open.iter().map(|(_, fd)| fd.as_raw_fd()));
         let mut command = Command::new(name);
         command.args(words).env(PREDECESSOR, will.write());
-        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
             command.env_remove(name);
         }
         let handed_over: Vec<BorrowedFd<'_>> = open.iter().map(|(_, fd)| *fd).chain([theirs.as_fd()]).collect();
