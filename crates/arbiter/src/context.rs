@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
 use crate::page::{Clock, DoorPhase, Page, Stage};
-use crate::{DrainSettings, Outcome, sys};
+use crate::{DrainSettings, Host, Outcome, host, sys};
 
 /// Which listener, counted from 0 in the order of the `--bind` addresses' sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,7 @@ pub struct Context {
     doors: Vec<Door>,
     settings: WorkerSettings,
     wait_limit: Duration,
+    host: Option<&'static dyn Host>,
     stuck_since: Option<Instant>,
 }
 
@@ -74,6 +75,7 @@ impl Context {
         control: UnixStream,
         listeners: impl IntoIterator<Item = Option<(Socket, bool)>>,
         settings: WorkerSettings,
+        host: Option<&'static dyn Host>,
     ) -> Self {
         let doors = listeners
             .into_iter()
@@ -83,7 +85,7 @@ impl Context {
                 Door { socket: Some(socket), local, adopted }
             })
             .collect();
-        Self { page, clock, control, doors, settings, wait_limit: Duration::ZERO, stuck_since: None }
+        Self { page, clock, control, doors, settings, wait_limit: Duration::ZERO, host, stuck_since: None }
     }
 
     /// Every listener there is, open or not.
@@ -167,7 +169,7 @@ impl Context {
         let mut fds = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
         fds.extend(open.iter().filter_map(|id| self.listener_fd(*id)).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let limit = PollTimeout::try_from(self.wait_limit).unwrap_or(PollTimeout::MAX);
-        match poll(&mut fds, limit) {
+        match self.wait(|| poll(&mut fds, limit)) {
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -184,6 +186,21 @@ impl Context {
     #[must_use]
     pub const fn wait_limit(&self) -> Duration {
         self.wait_limit
+    }
+
+    /// Runs `wait`, which may block: to be used around each wait of a worker, so that a language runtime in this process
+    /// can go on meanwhile. Without one it only calls it.
+    ///
+    /// `wait` may not call the app.
+    pub fn wait<T>(&self, wait: impl FnOnce() -> T) -> T {
+        host::wait(self.host, wait)
+    }
+
+    /// Whether there is a language runtime, so that [`wait`](Self::wait) costs something: then look first whether
+    /// there is anything to wait for.
+    #[must_use]
+    pub const fn is_hosted(&self) -> bool {
+        self.host.is_some()
     }
 
     /// Whether this worker is finishing: every response now says that the connection closes after it.

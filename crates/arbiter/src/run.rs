@@ -4,7 +4,7 @@ use crate::driver::Driver;
 use crate::inherit::{Giver, Inheritance, Predecessor};
 use crate::listener::Listener;
 use crate::page::MAX_LISTENERS;
-use crate::{Built, Context, Error, Exit, Program, Settings};
+use crate::{Built, Context, Error, Exit, Host, Program, Settings};
 
 /// The parent process: it owns the listeners, and keeps the workers.
 ///
@@ -19,6 +19,7 @@ pub struct Arbiter {
     settings: Settings,
     listeners: Vec<Listener>,
     predecessor: Option<Predecessor>,
+    host: Option<&'static dyn Host>,
 }
 
 impl Arbiter {
@@ -49,20 +50,29 @@ impl Arbiter {
         if listeners.len() > MAX_LISTENERS {
             return Err(Error::TooManyBinds { given: listeners.len(), most: MAX_LISTENERS });
         }
-        Ok(Self { settings, listeners, predecessor })
+        Ok(Self { settings, listeners, predecessor, host: None })
+    }
+
+    /// Says that the program runs inside of a language runtime.
+    ///
+    /// What that has loaded may have started threads. They do not live on in the workers, and a lock that one of them
+    /// held then is locked there for ever: instead of refusing to fork, the arbiter warns.
+    #[must_use]
+    pub fn host(self, host: &'static dyn Host) -> Self {
+        Self { host: Some(host), ..self }
     }
 
     /// Forks the workers and supervises them until it is told to stop; blocks for all that time.
     ///
     /// `build` is called in each worker process, after the fork. Returns in the arbiter only, and only when every
-    /// worker is gone. The process must have no other thread.
+    /// worker is gone. The process must have no other thread, unless there is a [`host`](Self::host).
     pub fn run(self, build: &mut dyn FnMut(&mut Context) -> Built) -> Exit {
         self.run_program(&mut |cx: &mut Context| build(cx))
     }
 
     /// As [`run`](Self::run), with a program that can read its settings again.
     pub fn run_program(self, program: &mut dyn Program) -> Exit {
-        match Driver::new(self.settings, self.listeners, self.predecessor) {
+        match Driver::new(self.settings, self.listeners, self.predecessor, self.host) {
             Ok(mut driver) => driver.run(program),
             Err(failed) => {
                 error!("{failed}");

@@ -28,7 +28,7 @@ use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
 use upgrade::Successor;
 
-use crate::{Error, Exit, ListenerId, Outcome, Program, Settings};
+use crate::{Error, Exit, Host, ListenerId, Outcome, Program, Settings, host};
 
 /// While draining, the listeners are looked at so often.
 const READ_EVERY: Duration = Duration::from_millis(10);
@@ -55,6 +55,8 @@ pub(crate) struct Driver {
     /// The listeners are systemd's, and not those of the settings.
     activated: bool,
     next_reading: Instant,
+    host: Option<&'static dyn Host>,
+    warned_of_threads: bool,
 }
 
 struct Process {
@@ -71,6 +73,7 @@ impl Driver {
         settings: Settings,
         listeners: Vec<Listener>,
         predecessor: Option<Predecessor>,
+        host: Option<&'static dyn Host>,
     ) -> Result<Self, Error> {
         let started = now();
         let one_way = listeners.iter().map(|listener| listener.tcp().is_none());
@@ -95,6 +98,8 @@ impl Driver {
             activated: listeners.iter().any(|listener| listener.giver() == Some(Giver::Systemd)),
             next_reading: started,
             listeners: listeners.into_iter().map(Some).collect(),
+            host,
+            warned_of_threads: false,
             settings,
         })
     }
@@ -147,7 +152,8 @@ impl Driver {
             .chain(self.successors_word())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        if let Err(error) = poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
+        if let Err(error) =
+            host::wait(self.host, || poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)))
             && error != nix::Error::EINTR
         {
             warn!("poll: {error}");

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::{Driver, Process, now};
 use crate::child;
@@ -36,7 +36,7 @@ impl Driver {
         let jitter = fastrand::u64(..=self.settings.max_requests_jitter);
         let max_requests = self.settings.max_requests.map(|most| most.saturating_add(jitter));
         let (ours, theirs) = control::pair()?;
-        match sys::fork()? {
+        match self.fork()? {
             Fork::Parent(pid) => {
                 debug!(pid = pid.as_raw(), "worker started");
                 let worker = Process { pid, page, control: ours, ready: false, at_term: Counts::default() };
@@ -48,9 +48,33 @@ impl Driver {
                 let code =
                     catch_unwind(AssertUnwindSafe(|| self.live_as_child(page, theirs, blocked, max_requests, program)));
                 // A panic that got so far must not unwind into the arbiter's code.
-                std::process::exit(i32::from(code.unwrap_or(Exit::Failed.code())));
+                let code = code.unwrap_or(Exit::Failed.code());
+                match self.host {
+                    Some(host) => host.exit(code),
+                    None => std::process::exit(i32::from(code)),
+                }
             }
         }
+    }
+
+    fn fork(&mut self) -> io::Result<Fork> {
+        let Some(host) = self.host else { return sys::fork(sys::Threads::MustBeOne) };
+        let threads = sys::threads();
+        if threads > 1 && !self.warned_of_threads {
+            self.warned_of_threads = true;
+            warn!(
+                threads,
+                "what was loaded before the fork has started threads: workers will not have them, and a lock that one \
+                 holds at the fork stays locked; start threads in the workers instead"
+            );
+        }
+        host.before_fork();
+        let fork = sys::fork(sys::Threads::MayBeMore);
+        match fork {
+            Ok(Fork::Child(_)) => host.after_fork_in_child(),
+            Ok(Fork::Parent(_)) | Err(_) => host.after_fork_in_parent(),
+        }
+        fork
     }
 
     /// In the child: lets go of everything that is the arbiter's, and serves.
@@ -80,7 +104,7 @@ impl Driver {
         };
         let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout, max_requests };
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|open| open.map(Listener::into_parts));
-        let mut cx = Context::new(page, self.clock, control_for_context, listeners, settings);
+        let mut cx = Context::new(page, self.clock, control_for_context, listeners, settings, self.host);
         child::run(page, self.clock, &control, &mut cx, &mut |cx| program.build(cx))
     }
 }

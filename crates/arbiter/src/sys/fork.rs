@@ -25,15 +25,25 @@ impl SignalsBlocked {
     }
 }
 
+/// How many threads a process may have that forks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// Anything else is a mistake of ours.
+    MustBeOne,
+    /// Others may have been started by the app.
+    MayBeMore,
+}
+
 /// Forks a child that dies with this process.
 ///
 /// All signals are blocked around it: one that came between the fork and the child's own set-up would be handled by
 /// the parent's handlers in the child.
-pub(crate) fn fork() -> io::Result<Fork> {
-    assert_eq!(threads(), 1, "invariant: the arbiter has one thread when it forks");
+pub(crate) fn fork(allowed: Threads) -> io::Result<Fork> {
+    assert!(allowed == Threads::MayBeMore || threads() == 1, "invariant: the arbiter has one thread when it forks");
     let (parent, mut before) = (nix::unistd::getpid(), SigSet::empty());
     nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
-    // SAFETY: this process has one thread (asserted above), so the child may do whatever its parent might.
+    // SAFETY: this process has one thread (asserted above), so the child may do whatever its parent might. Or it has
+    // threads of an app, which hold no lock of ours; glibc takes and frees its own around the fork.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => {
             before.thread_set_mask()?;
@@ -54,6 +64,7 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
-fn threads() -> usize {
+/// How many threads this process has.
+pub(crate) fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }

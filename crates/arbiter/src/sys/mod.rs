@@ -10,5 +10,5 @@ mod shared;
 
 pub(crate) use accept::accept;
 pub(crate) use adopt::adopt_socket;
-pub(crate) use fork::{Fork, SignalsBlocked, fork};
+pub(crate) use fork::{Fork, SignalsBlocked, Threads, fork, threads};
 pub(crate) use shared::map_page;

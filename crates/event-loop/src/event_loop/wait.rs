@@ -32,7 +32,7 @@ impl EventLoop {
         if willing || !limit.is_zero() {
             self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
         }
-        let count = match self.epoll.wait(&mut self.events, timeout(limit)) {
+        let count = match self.wait_for_events(cx, limit) {
             Ok(count) => count,
             Err(nix::Error::EINTR) => 0,
             Err(error) => return Err(error.into()),
@@ -55,6 +55,17 @@ impl EventLoop {
             self.shared.now = Instant::now();
         }
         Ok(seen)
+    }
+
+    fn wait_for_events(&mut self, cx: &Context, limit: Duration) -> nix::Result<usize> {
+        if limit.is_zero() || !cx.is_hosted() {
+            return self.epoll.wait(&mut self.events, timeout(limit));
+        }
+        // To let go of the runtime and to take it again would be wasted on what is there already.
+        match self.epoll.wait(&mut self.events, EpollTimeout::ZERO) {
+            Ok(0) => cx.wait(|| self.epoll.wait(&mut self.events, timeout(limit))),
+            found => found,
+        }
     }
 
     fn wait_limit(&self, cx: &Context) -> Duration {
