@@ -1,3 +1,5 @@
+use std::{io, path::PathBuf};
+
 use rserve_arbiter::Exit;
 
 /// Why the server did not start, in words for the person who typed the command. Each is one or two lines.
@@ -11,10 +13,16 @@ pub(crate) enum Error {
     UnknownApp { typed: String, known: String },
     #[error(
         "'{0}' names a Python app, and this build has no Python in it: it serves apps written in Rust\n\
-         hint: Python apps will come with the rserve wheel, which this version does not have yet; without APP the demo \
-         app is served"
+         hint: the rserve of the Python wheel serves it: `pip install` crates/python of the sources into the app's \
+         virtual environment"
     )]
     PythonApp(String),
+    #[error("{flag} is for Python apps, and '{app}' is none")]
+    OnlyPython { flag: &'static str, app: &'static str },
+    #[error("cannot change to the folder {}: {source}", folder.display())]
+    Chdir { folder: PathBuf, source: io::Error },
+    #[error(transparent)]
+    App(#[from] rserve_arbiter::BootError),
     #[error(transparent)]
     Arbiter(#[from] rserve_arbiter::Error),
 }
@@ -23,8 +31,9 @@ impl Error {
     /// The exit code that goes with it.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::UnknownClass { .. } => Exit::Usage,
+            Self::Usage(_) | Self::UnknownClass { .. } | Self::OnlyPython { .. } | Self::Chdir { .. } => Exit::Usage,
             Self::UnknownApp { .. } | Self::PythonApp(_) => Exit::AppLoad,
+            Self::App(error) => error.exit(),
             Self::Arbiter(error) => error.exit(),
         }
     }

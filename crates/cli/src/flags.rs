@@ -1,6 +1,7 @@
 //! What was typed. Parsing only: nothing is read from the environment or the file system, nothing is looked up.
 
 mod asked;
+mod python;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -33,6 +34,10 @@ const MOST_WORKERS: u32 = 1024;
 pub(crate) struct Flags {
     /// The app to serve, by name [default: the first one built in]
     pub(crate) app: Option<String>,
+
+    /// Change to this folder before the app is loaded
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) chdir: Option<PathBuf>,
 
     /// Address to listen on; may be repeated: host:port, [v6]:port, :port (every IPv4 interface), unix:PATH
     #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", help_heading = SERVER_SOCKET)]
@@ -167,6 +172,9 @@ pub(crate) struct Flags {
     #[arg(help_heading = PROXIES)]
     pub(crate) forwarded_allow_ips: AllowList,
 
+    #[command(flatten)]
+    pub(crate) python: PythonFlags,
+
     /// Least important messages to log; critical is the same as error
     #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, help_heading = LOGGING)]
     pub(crate) log_level: LogLevel,
@@ -231,6 +239,7 @@ pub(crate) enum LogFormat {
 }
 
 pub(crate) use asked::Asked;
+pub(crate) use python::{HeaderMode, PythonFlags};
 pub(crate) use values::{number, seconds};
 
 #[cfg(test)]

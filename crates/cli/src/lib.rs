@@ -24,18 +24,20 @@ mod drain_check;
 mod error;
 mod flags;
 mod health;
+mod loader;
 mod log;
 mod server;
 mod sources;
 mod usage;
 
+pub use loader::{HeaderMap, Loader, LoaderSettings};
 pub use rserve_arbiter::{
-    Accepted, BootError, Built, Context, Drain, DrainSettings, Exit, ListenerId, Outcome, Ticket, Worker, WorkerClass,
-    WorkerSettings,
+    Accepted, BootError, Built, Context, Drain, DrainSettings, Exit, Host, ListenerId, Outcome, Ticket, Worker,
+    WorkerClass, WorkerSettings,
 };
 pub use rserve_event_loop::{HttpSettings, Site};
 pub use rserve_http as codec;
-pub use rserve_http::{App, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme};
+pub use rserve_http::{App, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme, Version};
 pub use server::Server;
 
 use error::Error;

@@ -8,15 +8,17 @@ use std::{
 };
 
 use clap::Command;
-use rserve_arbiter::{Arbiter, Built, Context, Exit, Program, Settings, WorkerClass};
-use rserve_event_loop::Site;
+use rserve_arbiter::{Arbiter, BootError, Built, Context, Exit, Program, Settings, WorkerClass};
+use rserve_event_loop::{HttpSettings, Site};
 use rserve_http::App;
 
 use crate::{
-    Error,
+    Error, LoaderSettings,
     config::Config,
     demo, drain_check,
     flags::{self, Flags},
+    health::Health,
+    loader::{Loader, loader_settings},
     log,
     sources::{Said, Sources},
     usage::Answer,
@@ -34,6 +36,7 @@ pub struct Server {
     classes: Vec<WorkerClass<Site>>,
     apps: Vec<NamedApp>,
     demo: NamedApp,
+    loader: Option<Box<dyn Loader>>,
 }
 
 struct NamedApp {
@@ -46,7 +49,7 @@ impl Server {
     /// The plain server: the worker classes that come with it, and the demo app.
     pub fn new() -> Self {
         let demo = NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) };
-        Self { classes: vec![rserve_worker_sync::CLASS], apps: Vec::new(), demo }
+        Self { classes: vec![rserve_worker_sync::CLASS], apps: Vec::new(), demo, loader: None }
     }
 
     /// Adds a worker class, for `--worker-class`.
@@ -71,6 +74,11 @@ impl Server {
         self
     }
 
+    /// Has apps whose names were not added made by `loader`, such as `module:app`.
+    pub fn loader(self, loader: impl Loader) -> Self {
+        Self { loader: Some(Box::new(loader)), ..self }
+    }
+
     /// Does what the command line says and blocks until the server has stopped. Call it from `main`, before any thread
     /// is started: it forks.
     ///
@@ -80,7 +88,8 @@ impl Server {
         self.run(env::args_os()).into()
     }
 
-    fn run(self, words: impl IntoIterator<Item = OsString>) -> Exit {
+    /// As [`main`](Self::main), with the words of the command line, the program's own name first.
+    pub fn run(self, words: impl IntoIterator<Item = OsString>) -> Exit {
         let words: Vec<OsString> = words.into_iter().collect();
         if let [program, command, ..] = &words[..]
             && command == drain_check::NAME
@@ -117,24 +126,45 @@ impl Server {
             show(sources.print(&said));
         }
         let (settings, class, site) = self.resolve(&said.flags)?;
+        change_folder(said.flags.chdir.as_deref())?;
         if sources.asked.only_check() {
             if !sources.asked.print_config {
-                show(approval(self.find_app(said.flags.app.as_deref())?.name, &settings));
+                self.load(&site.app)?;
+                show(approval(site.app.name(), &settings));
             }
             return Ok(Exit::Ok);
         }
         log::init(said.flags.log_level, said.flags.log_format);
         sources.log();
+        let preloaded = if said.flags.python.preload { Some(self.load(&site.app)?) } else { None };
+        let mut arbiter = Arbiter::bind(settings)?;
+        if let Some(host) = self.loader.as_ref().and_then(|loader| loader.host()) {
+            arbiter = arbiter.host(host);
+        }
         let plan = Plan { said, class, site };
-        Ok(Arbiter::bind(settings)?.run_program(&mut Running { server: self, sources, plan, next: None }))
+        Ok(arbiter.run_program(&mut Running { server: self, sources, plan, next: None, preloaded }))
     }
 
     /// What the flags come to, with the apps and classes that there are.
-    fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, Site), Error> {
+    fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, AppSite), Error> {
         let class = self.find_class(&flags.worker_class)?;
-        let NamedApp { app, health_path, .. } = self.find_app(flags.app.as_deref())?;
-        let Config { arbiter, http, health, threads } = Config::new(flags, class.name, *health_path)?;
-        Ok((arbiter, class, Site { app: health.before(app.clone()), http, threads }))
+        let found = self.find_app(flags)?;
+        let Config { arbiter, http, health, threads } = Config::new(flags, class.name, found.and_then(|app| app.health_path))?;
+        let app = match found {
+            Some(found) => AppChoice::BuiltIn(found.name, found.app.clone()),
+            None => {
+                AppChoice::Loadable(flags.app.clone().unwrap_or_default(), loader_settings(flags, &arbiter, threads))
+            }
+        };
+        Ok((arbiter, class, AppSite { app, http, health, threads }))
+    }
+
+    fn load(&self, app: &AppChoice) -> Result<App, BootError> {
+        match (app, &self.loader) {
+            (AppChoice::Loadable(name, settings), Some(loader)) => loader.load(name, settings),
+            (AppChoice::Loadable(name, _), None) => Err(BootError::app(format!("nothing can load '{name}'"))),
+            (AppChoice::BuiltIn(_, app), _) => Ok(app.clone()),
+        }
     }
 
     fn find_class(&self, typed: &str) -> Result<WorkerClass<Site>, Error> {
@@ -144,9 +174,16 @@ impl Server {
         })
     }
 
-    fn find_app(&self, typed: Option<&str>) -> Result<&NamedApp, Error> {
+    /// The app that was added under this name; `None`: it is the loader's.
+    fn find_app(&self, flags: &Flags) -> Result<Option<&NamedApp>, Error> {
+        let typed = flags.app.as_deref();
         let wanted = |app: &&NamedApp| typed.is_none_or(|typed| app.name == typed);
-        self.all_apps().find(wanted).ok_or_else(|| self.no_such_app(typed.unwrap_or_default()))
+        match (self.all_apps().find(wanted), flags.python.typed()) {
+            (Some(app), None) => Ok(Some(app)),
+            (Some(app), Some(flag)) => Err(Error::OnlyPython { flag, app: app.name }),
+            (None, _) if self.loader.is_some() => Ok(None),
+            (None, _) => Err(self.no_such_app(typed.unwrap_or_default())),
+        }
     }
 
     fn all_apps(&self) -> impl Iterator<Item = &NamedApp> {
@@ -168,18 +205,45 @@ struct Running {
     sources: Sources,
     plan: Plan,
     next: Option<Plan>,
+    /// It stays the same for as long as the arbiter lives: nothing is loaded twice.
+    preloaded: Option<App>,
 }
 
 /// What workers are built by, and what was said that led to it.
 struct Plan {
     said: Said,
     class: WorkerClass<Site>,
-    site: Site,
+    site: AppSite,
+}
+
+/// A [`Site`] whose app may still be to load.
+struct AppSite {
+    app: AppChoice,
+    http: HttpSettings,
+    health: Health,
+    threads: usize,
+}
+
+enum AppChoice {
+    BuiltIn(&'static str, App),
+    Loadable(String, LoaderSettings),
+}
+
+impl AppChoice {
+    fn name(&self) -> &str {
+        match self {
+            Self::BuiltIn(name, _) => name,
+            Self::Loadable(name, _) => name,
+        }
+    }
 }
 
 impl Program for Running {
     fn build(&mut self, cx: &mut Context) -> Built {
-        (self.plan.class.build)(&self.plan.site, cx)
+        let Plan { class, site, .. } = &self.plan;
+        let app = self.preloaded.clone().map_or_else(|| self.server.load(&site.app), Ok)?;
+        let app = site.health.clone().before(app);
+        (class.build)(&Site { app, http: site.http.clone(), threads: site.threads }, cx)
     }
 
     fn reload(&mut self) -> Result<Settings, String> {
@@ -196,6 +260,11 @@ impl Program for Running {
             self.plan = next;
         }
     }
+}
+
+fn change_folder(folder: Option<&Path>) -> Result<(), Error> {
+    let Some(folder) = folder else { return Ok(()) };
+    env::set_current_dir(folder).map_err(|source| Error::Chdir { folder: folder.to_owned(), source })
 }
 
 impl Default for Server {

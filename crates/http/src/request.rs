@@ -92,6 +92,11 @@ impl<'a> Request<'a> {
         Client::find(self.connect.peer.map(|peer| peer.ip()), self.forwarders, self.head.headers())
     }
 
+    /// Whether what the peer says of its clients is believed.
+    pub fn is_believed(&self) -> bool {
+        self.forwarders.is_some()
+    }
+
     /// [`ConnectInfo::peer`].
     pub fn peer(&self) -> Option<SocketAddr> {
         self.connect.peer

@@ -33,8 +33,8 @@ fn an_unknown_app_lists_those_there_are() {
 #[test]
 fn a_python_app_is_told_where_it_stands() {
     let text = "'shop:app' names a Python app, and this build has no Python in it: it serves apps written in Rust\nhint: \
-                Python apps will come with the rserve wheel, which this version does not have yet; without APP the demo \
-                app is served";
+                the rserve of the Python wheel serves it: `pip install` crates/python of the sources into the app's \
+                virtual environment";
     refused(Server::new(), &["shop:app"], Exit::AppLoad, text);
 }
 
@@ -47,8 +47,37 @@ fn the_first_app_added_is_served_when_none_is_named() {
         (greeting("hello"), Some("demo"), "demo"),
         (greeting("shop:app"), Some("shop:app"), "shop:app"),
     ] {
-        assert_eq!(server.find_app(typed).unwrap().name, served);
+        let words: Vec<&str> = typed.into_iter().collect();
+        let flags = sources(&server, &words).ok().unwrap().read().unwrap().flags;
+        assert_eq!(server.find_app(&flags).unwrap().unwrap().name, served);
     }
+}
+
+struct Nowhere;
+
+impl Loader for Nowhere {
+    fn load(&self, name: &str, _: &LoaderSettings) -> Result<App, BootError> {
+        Err(BootError::app(format!("no {name} anywhere")))
+    }
+}
+
+#[test]
+fn a_name_that_was_not_added_is_the_loaders() {
+    for flag in ["--preload", "--check-config"] {
+        refused(Server::new().loader(Nowhere), &[flag, "shop"], Exit::AppLoad, "no shop anywhere");
+    }
+}
+
+#[test]
+fn a_flag_for_python_is_refused_with_another_app() {
+    let text = "--env is for Python apps, and 'demo' is none";
+    refused(Server::new().loader(Nowhere), &["-e", "A=B"], Exit::Usage, text);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let text = "cannot change to the folder /nonexistent: No such file or directory (os error 2)";
+    refused(Server::new(), &["--chdir", "/nonexistent"], Exit::Usage, text);
 }
 
 #[test]
