@@ -12,6 +12,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/conformance", &[]),
     ("crates/cli", &["rserve-arbiter", "rserve-drain-check", "rserve-http", "rserve-event-loop", "rserve-worker-sync"]),
     ("examples/custom-worker", &["rserve"]),
+    ("crates/python", &["rserve"]),
     ("examples/hello", &["rserve"]),
     ("fuzz", &["rserve-http"]),
     ("xtask", &[]),

@@ -1,0 +1,60 @@
+use http::StatusCode;
+use pyo3::prelude::*;
+use rserve::{Body, Handler, LoaderSettings, Request, Response};
+
+use crate::environ::{Environ, Unfit};
+use crate::errors;
+use crate::start_response::StartResponse;
+use crate::{body, closing};
+
+/// A WSGI app.
+pub(crate) struct Wsgi {
+    app: Py<PyAny>,
+    environ: Environ,
+}
+
+impl Wsgi {
+    pub(crate) fn new(app: &Bound<'_, PyAny>, settings: &LoaderSettings) -> PyResult<Self> {
+        Ok(Self { app: app.clone().unbind(), environ: Environ::new(app.py(), settings)? })
+    }
+
+    fn call(&self, py: Python<'_>, request: &mut Request<'_>) -> Result<Response, Unfit> {
+        let environ = self.environ.of(py, request)?;
+        let start = Bound::new(py, StartResponse::default())?;
+        let result = self.app.bind(py).call1((environ, &start))?;
+        Ok(body::response(&result, &start, request.head().request_line())?)
+    }
+}
+
+impl Handler for Wsgi {
+    fn handle(&self, mut request: Request<'_>) -> Response {
+        Python::attach(|py| {
+            closing::close_all(py);
+            self.call(py, &mut request).unwrap_or_else(|unfit| answer_unfit(py, &unfit, &request))
+        })
+    }
+}
+
+fn answer_unfit(py: Python<'_>, unfit: &Unfit, request: &Request<'_>) -> Response {
+    let line = String::from_utf8_lossy(request.head().request_line());
+    match unfit {
+        Unfit::Underscore => {
+            return error(StatusCode::BAD_REQUEST, "a header field name has an underscore\n");
+        }
+        Unfit::ScriptName(name) => {
+            tracing::error!(request = %line, "the path does not begin with the SCRIPT_NAME '{name}'");
+        }
+        Unfit::Python(raised) => {
+            tracing::error!(request = %line, "the app failed:\n{}", errors::traceback(raised, py));
+        }
+    }
+    error(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
+}
+
+fn error(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

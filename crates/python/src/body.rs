@@ -1,0 +1,245 @@
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyList, PyString, PyTuple};
+use rserve::{Body, Response};
+
+use crate::closing::{self, Closing};
+use crate::errors;
+use crate::file_wrapper::FileWrapper;
+use crate::start_response::StartResponse;
+
+/// Up to here the event loop copies a body next to its head; a larger one stays where it is.
+const COPIED: usize = 4 * 1024;
+
+/// What the app has returned, as a response.
+pub(crate) fn response(
+    returned: &Bound<'_, PyAny>,
+    start: &Bound<'_, StartResponse>,
+    line: &[u8],
+) -> PyResult<Response> {
+    if let Some(pieces) = listed(returned) {
+        let (status, headers, written) = started(start)?;
+        return Ok(head(status, headers, join(written, &pieces?)));
+    }
+    let close = returned.getattr_opt(intern!(returned.py(), "close"))?.map(Bound::unbind);
+    let closing = Leftover(Some(Closing { iterator: None, close, line: line.into() }));
+    match sent_by_us(returned, start)? {
+        Some((status, headers, file, length)) => {
+            Ok(head(status, headers, Body::reader(Closed { file, _closing: closing }, length)))
+        }
+        None => iterated(returned, start, closing),
+    }
+}
+
+/// The pieces, if it is one of the plain sequences, which have no `close()` and run no code.
+fn listed<'py>(returned: &Bound<'py, PyAny>) -> Option<PyResult<Vec<Bound<'py, PyBytes>>>> {
+    if let Ok(list) = returned.cast_exact::<PyList>() {
+        Some(list.iter().map(piece).collect())
+    } else if let Ok(tuple) = returned.cast_exact::<PyTuple>() {
+        Some(tuple.iter().map(piece).collect())
+    } else {
+        None
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what iterators give")]
+fn piece(piece: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
+    match piece.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.clone()),
+        Err(_) => {
+            let kind = piece.get_type().name()?;
+            Err(PyTypeError::new_err(format!("a piece of the response body is {kind}: bytes are needed")))
+        }
+    }
+}
+
+fn join(mut written: Vec<u8>, pieces: &[Bound<'_, PyBytes>]) -> Body {
+    match pieces {
+        [only] if written.is_empty() => bytes(only).into(),
+        pieces => {
+            for piece in pieces {
+                written.extend_from_slice(piece.as_bytes());
+            }
+            written.into()
+        }
+    }
+}
+
+fn bytes(piece: &Bound<'_, PyBytes>) -> Bytes {
+    let bytes = piece.as_bytes();
+    if bytes.len() <= COPIED {
+        Bytes::copy_from_slice(bytes)
+    } else {
+        Bytes::from_owner(PyBackedBytes::from(piece.clone()))
+    }
+}
+
+fn started(start: &Bound<'_, StartResponse>) -> PyResult<(StatusCode, HeaderMap, Vec<u8>)> {
+    start.borrow_mut().take().ok_or_else(|| PyRuntimeError::new_err("the app did not call start_response"))
+}
+
+fn head(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A response that we can read from a file ourselves: status, headers, file and length.
+type FromFile = (StatusCode, HeaderMap, File, u64);
+
+fn sent_by_us(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>) -> PyResult<Option<FromFile>> {
+    let Ok(wrapper) = returned.cast_exact::<FileWrapper>() else { return Ok(None) };
+    let Some((file, left)) = wrapper.borrow().plain_file(returned.py()) else { return Ok(None) };
+    let (status, headers, written) = started(start)?;
+    if !written.is_empty() {
+        return Err(PyRuntimeError::new_err("the app has both used write() and returned a file"));
+    }
+    let stated = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Some((status, headers, file, stated.unwrap_or(left).min(left))))
+}
+
+/// A file whose reader may have something to close.
+struct Closed {
+    file: File,
+    _closing: Leftover,
+}
+
+impl Read for Closed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+/// Sees to it that what must be closed is, wherever the response ends.
+struct Leftover(Option<Closing>);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if let Some(closing) = self.0.take() {
+            closing::later(closing);
+        }
+    }
+}
+
+fn iterated(
+    returned: &Bound<'_, PyAny>,
+    start: &Bound<'_, StartResponse>,
+    mut closing: Leftover,
+) -> PyResult<Response> {
+    if returned.is_instance_of::<PyBytes>()
+        || returned.is_instance_of::<PyString>()
+        || returned.is_instance_of::<PyByteArray>()
+    {
+        let kind = returned.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "the app returned {kind}: an iterable of bytes is needed, such as a list"
+        )));
+    }
+    let mut iterator = returned.try_iter().or_else(|raised| {
+        if returned.getattr_opt("__iter__")?.is_some() {
+            return Err(raised);
+        }
+        let kind = returned.get_type().name()?;
+        Err(PyTypeError::new_err(format!("the app returned {kind}: an iterable of bytes is needed")))
+    })?;
+    // The head goes with the first piece: until then the app may change its mind.
+    let first = next_piece(&mut iterator)?;
+    let (status, headers, mut written) = started(start)?;
+    let Some(first) = first else { return Ok(head(status, headers, written.into())) };
+    let all = if written.is_empty() {
+        bytes(&first)
+    } else {
+        written.extend_from_slice(first.as_bytes());
+        written.into()
+    };
+    let stated = headers.get(header::CONTENT_LENGTH).map(header::HeaderValue::as_bytes);
+    if stated.is_some_and(|stated| is_number(stated, all.len())) {
+        if let Some(closing) = &mut closing.0 {
+            closing.iterator = Some(iterator.into_any().unbind());
+        }
+        return Ok(head(status, headers, all.into()));
+    }
+    let rest = Pieces { first: Some(all), iterator: iterator.unbind(), start: start.clone().unbind(), closing };
+    Ok(head(status, headers, Body::stream(rest)))
+}
+
+fn is_number(text: &[u8], number: usize) -> bool {
+    str::from_utf8(text).ok().and_then(|text| text.parse().ok()) == Some(number)
+}
+
+/// The next piece that has bytes in it.
+fn next_piece<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    for next in iterator {
+        let next = piece(next?)?;
+        if !next.as_bytes().is_empty() {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
+}
+
+/// The body as the app gives it.
+struct Pieces {
+    first: Option<Bytes>,
+    iterator: Py<PyIterator>,
+    start: Py<StartResponse>,
+    closing: Leftover,
+}
+
+impl Iterator for Pieces {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        Python::attach(|py| {
+            let next = next_piece(&mut self.iterator.bind(py).clone());
+            let mut written = self.start.borrow_mut(py).take_written();
+            match next {
+                Ok(None) if written.is_empty() => None,
+                Ok(None) => Some(Ok(written.into())),
+                Ok(Some(next)) if written.is_empty() => Some(Ok(bytes(&next))),
+                Ok(Some(next)) => {
+                    written.extend_from_slice(next.as_bytes());
+                    Some(Ok(written.into()))
+                }
+                Err(raised) => {
+                    let line = self.closing.0.as_ref().map_or(&b""[..], |closing| &closing.line);
+                    let line = String::from_utf8_lossy(line);
+                    tracing::error!(request = %line, "the app failed within its response:\n{}", errors::traceback(&raised, py));
+                    Some(Err(io::Error::other("the app failed")))
+                }
+            }
+        })
+    }
+}
+
+impl FileWrapper {
+    /// The file itself and how much of it is left, if the app has handed over one that was simply opened.
+    fn plain_file(&self, py: Python<'_>) -> Option<(File, u64)> {
+        let filelike = self.filelike(py);
+        let kind = filelike.get_type();
+        // Others may be more than their descriptor: one that unpacks what it reads, for example.
+        let is_plain = kind.module().is_ok_and(|module| module == "_io")
+            && kind.name().is_ok_and(|name| name == "BufferedReader" || name == "FileIO" || name == "BufferedRandom");
+        if !is_plain {
+            return None;
+        }
+        let descriptor: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
+        let at: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
+        // Opened anew, so that its position is ours alone.
+        let mut file = File::open(format!("/proc/self/fd/{descriptor}")).ok()?;
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        file.seek(SeekFrom::Start(at)).ok()?;
+        Some((file, metadata.len().saturating_sub(at)))
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes wrong in Python code, and what it says to `wsgi.errors`: both go into the log.
+
+use std::cell::RefCell;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::loader::ours;
+
+/// An exception with its traceback, as Python prints it.
+pub(crate) fn traceback(error: &PyErr, py: Python<'_>) -> String {
+    let lines = py
+        .import("traceback")
+        .and_then(|module| {
+            module.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
+        })
+        .and_then(|lines| PyString::new(py, "").call_method1("join", (lines,)))
+        .and_then(|text| text.extract::<String>());
+    lines.map_or_else(|_| error.to_string(), |text| text.trim_end().to_owned())
+}
+
+/// Why an app could not be loaded: with a traceback if its own code has failed.
+pub(crate) fn description(error: &PyErr, py: Python<'_>) -> String {
+    let text = ours(py).and_then(|ours| ours.call_method1("describe", (error.value(py),)));
+    text.and_then(|text| text.extract()).unwrap_or_else(|_| traceback(error, py))
+}
+
+thread_local! {
+    /// What this thread has written of a line that is not at its end.
+    static BEGUN: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// `wsgi.errors`: whole lines go into the log.
+#[pyclass(frozen, module = "rserve")]
+pub(crate) struct Errors;
+
+#[pymethods]
+impl Errors {
+    #[expect(clippy::unused_self, reason = "Python calls it on the object")]
+    fn write(&self, text: &str) -> usize {
+        BEGUN.with_borrow_mut(|begun| match text.rfind('\n') {
+            None => begun.push_str(text),
+            Some(end) => {
+                begun.push_str(&text[..end]);
+                say(begun);
+                begun.clear();
+                begun.push_str(&text[end + 1..]);
+            }
+        });
+        text.chars().count()
+    }
+
+    fn writelines(&self, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        for line in lines.try_iter()? {
+            self.write(line?.extract()?);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::unused_self, reason = "Python calls it on the object")]
+    fn flush(&self) {
+        BEGUN.with_borrow_mut(|begun| {
+            say(begun);
+            begun.clear();
+        });
+    }
+}
+
+fn say(text: &str) {
+    if !text.is_empty() {
+        tracing::error!("{text}");
+    }
+}

@@ -1,0 +1,65 @@
+//! What the interpreter must hear of forks, waits and ends.
+#![expect(unsafe_code, reason = "the calls of CPython's that PyO3 does not wrap")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rserve::Host;
+
+use crate::{closing, errors};
+
+/// The interpreter that this process runs in.
+pub(crate) struct Interpreter;
+
+static IN_WORKER: AtomicBool = AtomicBool::new(false);
+
+impl Host for Interpreter {
+    fn before_fork(&self) {
+        // SAFETY: the main thread, which holds the GIL, is about to fork.
+        unsafe { ffi::PyOS_BeforeFork() }
+    }
+
+    fn after_fork_in_parent(&self) {
+        // SAFETY: comes after `before_fork`, in the same thread of the same process.
+        unsafe { ffi::PyOS_AfterFork_Parent() }
+    }
+
+    fn after_fork_in_child(&self) {
+        // SAFETY: comes after `before_fork`, in the only thread of the child.
+        unsafe { ffi::PyOS_AfterFork_Child() }
+        IN_WORKER.store(true, Ordering::Relaxed);
+    }
+
+    fn wait(&self, wait: &mut dyn FnMut()) {
+        Python::attach(closing::close_all);
+        // SAFETY: the thread holds the GIL: a host's methods are called on the main thread, and that runs inside of
+        // `_native.main`. Between the two calls nothing touches Python.
+        let state = unsafe { ffi::PyEval_SaveThread() };
+        wait();
+        // SAFETY: it is the state that the call above has detached from this thread.
+        unsafe { ffi::PyEval_RestoreThread(state) };
+        Python::attach(run_signal_handlers);
+    }
+
+    fn exit(&self, code: u8) -> ! {
+        Python::attach(closing::close_all);
+        // SAFETY: the main thread holds the GIL. It never comes back from here, so no frame below will touch Python again.
+        unsafe { ffi::Py_Exit(i32::from(code)) }
+    }
+}
+
+/// Runs the Python signal handlers whose signals have come. No Python code need run for long while a worker waits.
+pub(crate) fn run_signal_handlers(py: Python<'_>) {
+    let Err(raised) = py.check_signals() else { return };
+    // A Ctrl-C reaches the arbiter too, and it says what becomes of the worker.
+    if raised.is_instance_of::<PyKeyboardInterrupt>(py) {
+        return;
+    }
+    tracing::error!("a signal handler of the app raised an exception:\n{}", errors::traceback(&raised, py));
+    if raised.is_instance_of::<PySystemExit>(py) && IN_WORKER.load(Ordering::Relaxed) {
+        let code = raised.value(py).getattr("code").and_then(|code| code.extract()).unwrap_or(1);
+        Interpreter.exit(code);
+    }
+}
