@@ -1,5 +1,5 @@
+use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use rserve::{App, BootError, Host, Loader, LoaderSettings, Server};
@@ -10,37 +10,29 @@ use crate::host::{Interpreter, run_signal_handlers};
 
 /// Runs the whole command line inside the interpreter that has called us.
 pub(crate) fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
-    let code = Server::new().loader(PythonLoader { settings: None }).run(words).code();
+    let code = Server::new().loader(PythonLoader).run(words).code();
     // The Ctrl-C that has ended the server is not to be raised once more.
     run_signal_handlers(py);
     code
 }
 
 /// Imports apps; `rserve/_load.py` has the Python side of it.
-struct PythonLoader {
-    settings: Option<LoaderSettings>,
-}
+struct PythonLoader;
 
 impl Loader for PythonLoader {
     fn host(&self) -> Option<&'static dyn Host> {
         Some(&Interpreter)
     }
 
-    fn prepare(&mut self, settings: &LoaderSettings) -> Result<(), BootError> {
+    fn load(&self, name: &str, settings: &LoaderSettings) -> Result<App, BootError> {
         if settings.worker_class == "async" {
             return Err(BootError::worker(
                 "the worker class async cannot run a WSGI app, which blocks; choose sync or threaded with --worker-class",
             ));
         }
-        self.settings = Some(settings.clone());
-        let path: Vec<PathBuf> = settings.path.clone();
-        let env: std::collections::HashMap<_, _> = settings.env.iter().cloned().collect();
-        Python::attach(|py| ours(py)?.call_method1("prepare", (path, env)).map(drop)).map_err(boot_error)
-    }
-
-    fn load(&self, name: &str) -> Result<App, BootError> {
-        let settings = self.settings.as_ref().ok_or_else(|| BootError::app("nothing was prepared"))?;
         Python::attach(|py| {
+            let env: HashMap<_, _> = settings.env.iter().cloned().collect();
+            ours(py)?.call_method1("prepare", (settings.path.clone(), env))?;
             let app = ours(py)?.call_method1("load", (name,))?;
             let app = Wsgi::new(&app, settings)?;
             if settings.preload {
