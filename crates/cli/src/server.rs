@@ -149,7 +149,8 @@ impl Server {
     fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, AppSite), Error> {
         let class = self.find_class(&flags.worker_class)?;
         let found = self.find_app(flags)?;
-        let Config { arbiter, http, health, threads } = Config::new(flags, class.name, found.and_then(|app| app.health_path))?;
+        let Config { arbiter, http, health, threads } =
+            Config::new(flags, class.name, found.and_then(|app| app.health_path))?;
         let app = match found {
             Some(found) => AppChoice::BuiltIn(found.name, found.app.clone()),
             None => {
