@@ -17,11 +17,12 @@ each_class!(
     worker_killed_during_a_drain_leaves_its_queue_to_its_successor,
     worker_that_is_told_to_leave_loses_nobody,
     workers_go_with_their_arbiter,
-    stuck_worker_is_killed_named_and_replaced,
     slow_worker_within_its_time_is_left_alone,
     arbiter_that_was_paused_does_not_blame_its_workers,
     ttin_and_ttou_change_the_number_of_workers,
-    signals_of_later_use_are_harmless,
+    signals_of_later_use_are_harmless;
+    one at a time:
+    stuck_worker_is_killed_named_and_replaced,
 );
 
 fn killed_worker_is_replaced(class: &str) {
@@ -47,7 +48,7 @@ fn killed_worker_loses_only_its_request_in_hand(class: &str) {
     load.wait_for(20);
     let tally = load.stop();
     println!("{tally}");
-    assert!(tally.lost() <= KILLS, "{tally}");
+    assert!(tally.lost() <= KILLS * in_hand(class), "{tally}");
     assert_eq!(tally.refused(), 0, "{tally}");
 }
 
@@ -62,11 +63,11 @@ fn worker_killed_during_a_drain_leaves_its_queue_to_its_successor(class: &str) {
     thread::sleep(Duration::from_millis(300));
     let tally = load.stop();
     println!("{tally}");
-    assert!(tally.lost() <= 1, "{tally}");
+    assert!(tally.lost() <= in_hand(class), "{tally}");
     assert_eq!(tally.refused(), 0, "{tally}");
     assert_eq!(server.wait_exit(Duration::from_secs(20)).code(), Some(0));
     let report = server.drain_report();
-    assert!(report.count("aborted") <= 1);
+    assert!(report.count("aborted") <= in_hand(class) as u64);
     assert_eq!(report.count("left_in_queue"), 0);
 }
 
@@ -171,4 +172,9 @@ fn signals_of_later_use_are_harmless(class: &str) {
     }
     assert!(server.running());
     assert_eq!(server.workers(), workers);
+}
+
+/// How many requests a worker has in hand at most while one comes each 20 ms and takes 50 ms; the machine may be slow.
+fn in_hand(class: &str) -> usize {
+    if class == "sync" { 1 } else { 10 }
 }

@@ -37,7 +37,9 @@ pub use rserve_arbiter::{
 };
 pub use rserve_event_loop::{HttpSettings, Site};
 pub use rserve_http as codec;
-pub use rserve_http::{App, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme, Version};
+pub use rserve_http::{
+    App, AsyncBody, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme, Version,
+};
 pub use server::Server;
 
 use error::Error;

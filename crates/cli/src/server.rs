@@ -28,7 +28,7 @@ use crate::{
 /// exit code.
 ///
 /// The first app added is the one that is served when the command line names none. The demo app is always there, as
-/// `demo`, behind yours. The worker class `sync` is always there, first.
+/// `demo`, behind yours. The worker classes `sync` and `async` are always there.
 ///
 /// The crate's own page has an example.
 #[must_use = "nothing is served until `main` is called"]
@@ -49,7 +49,8 @@ impl Server {
     /// The plain server: the worker classes that come with it, and the demo app.
     pub fn new() -> Self {
         let demo = NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) };
-        Self { classes: vec![rserve_worker_sync::CLASS], apps: Vec::new(), demo, loader: None }
+        let classes = vec![rserve_worker_sync::CLASS, rserve_worker_async::CLASS];
+        Self { classes, apps: Vec::new(), demo, loader: None }
     }
 
     /// Adds a worker class, for `--worker-class`.

@@ -1,5 +1,8 @@
 use std::fmt;
 
+use http::Uri;
+use http::uri::PathAndQuery;
+
 use crate::encode::Exchange;
 use crate::framing::Framing;
 
@@ -150,6 +153,29 @@ impl<'a> Head<'a> {
         self.index.query.map(|query| self.text(query))
     }
 
+    /// The target, typed. The characters that browsers send but `http::Uri` does not take are percent-encoded in it.
+    ///
+    /// ```
+    /// use rserve_http::{Decoder, Limits};
+    ///
+    /// let bytes = b"GET /`a` HTTP/1.1\r\nHost: a\r\n\r\n";
+    /// let mut decoder = Decoder::new(Limits::default());
+    /// decoder.decode(bytes)?;
+    /// assert_eq!(decoder.head().view(bytes).uri().path(), "/%60a%60");
+    /// # Ok::<(), rserve_http::Refusal>(())
+    /// ```
+    pub fn uri(&self) -> Uri {
+        if let Ok(uri) = Uri::try_from(self.target()) {
+            return uri;
+        }
+        let mut path = escape(self.path());
+        if let Some(query) = self.query() {
+            path.push('?');
+            path.push_str(&escape(query));
+        }
+        Uri::from(PathAndQuery::try_from(path).expect("invariant: an escaped path is a path"))
+    }
+
     /// The protocol version.
     pub fn version(&self) -> Version {
         self.index.version
@@ -195,4 +221,18 @@ impl fmt::Debug for Head<'_> {
             .field("fields", &self.headers().map(|(name, _)| name).collect::<Vec<_>>())
             .finish()
     }
+}
+
+/// Percent-encodes what RFC 3986 does not allow in a path or query.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | ..=b' ' | 0x7f.. => {
+                escaped.push_str(&format!("%{byte:02X}"));
+            }
+            _ => escaped.push(char::from(byte)),
+        }
+    }
+    escaped
 }

@@ -3,8 +3,7 @@ use std::net::SocketAddr;
 use std::{fmt, mem};
 
 use bytes::{Buf, Bytes};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::allow_list::AllowList;
 use crate::client::Client;
@@ -114,13 +113,13 @@ impl<'a> Request<'a> {
 
     /// The owned form, with a [`ConnectInfo`] and a [`Client`] among its extensions.
     ///
-    /// The characters that browsers send in a target but `http::Uri` does not take are percent-encoded in it.
+    /// The target is [`Head::uri`].
     pub fn into_http(self) -> http::Request<RequestBody> {
         let client = self.client();
         let mut request = http::Request::new(self.body);
         *request.method_mut() =
             Method::from_bytes(self.head.method().as_bytes()).expect("invariant: the method is a token");
-        *request.uri_mut() = uri(&self.head);
+        *request.uri_mut() = self.head.uri();
         *request.version_mut() = self.head.version().into();
         let headers = request.headers_mut();
         headers.reserve(self.head.headers().len());
@@ -134,32 +133,6 @@ impl<'a> Request<'a> {
         request.extensions_mut().insert(client);
         request
     }
-}
-
-fn uri(head: &Head<'_>) -> Uri {
-    if let Ok(uri) = Uri::try_from(head.target()) {
-        return uri;
-    }
-    let mut path = escape(head.path());
-    if let Some(query) = head.query() {
-        path.push('?');
-        path.push_str(&escape(query));
-    }
-    Uri::from(PathAndQuery::try_from(path).expect("invariant: an escaped path is a path"))
-}
-
-/// Percent-encodes what RFC 3986 does not allow in a path or query.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | ..=b' ' | 0x7f.. => {
-                escaped.push_str(&format!("%{byte:02X}"));
-            }
-            _ => escaped.push(char::from(byte)),
-        }
-    }
-    escaped
 }
 
 /// The body of a request: complete before the handler runs.

@@ -35,15 +35,28 @@ pub(crate) fn skip(why: &str) {
     let _ = writeln!(io::stderr(), "test {} skipped: {why}", thread::current().name().unwrap_or("?"));
 }
 
-/// Runs each test body once for every worker class. A new class is one more line here.
+/// Runs each test body once for every worker class. A new class is a few more lines here.
+///
+/// Those after `one at a time:` are about a worker that runs one request at a time, or whose time tells what they test.
 macro_rules! each_class {
-    ($($body:ident),+ $(,)?) => {
+    ($($body:ident),+ $(,)? $(; one at a time: $($alone:ident),+ $(,)?)?) => {
         $(mod $body {
             #[test]
             fn sync() {
                 super::$body("sync");
             }
+
+            #[test]
+            fn r#async() {
+                super::$body("async");
+            }
         })+
+        $($(mod $alone {
+            #[test]
+            fn sync() {
+                super::$alone("sync");
+            }
+        })+)?
     };
 }
 pub(crate) use each_class;

@@ -22,7 +22,7 @@ fn refused(server: Server, words: &[&str], exit: Exit, text: &str) {
 
 #[test]
 fn an_unknown_class_lists_those_there_are() {
-    refused(Server::new(), &["-k", "gthread"], Exit::Usage, "no worker class 'gthread' (there are: sync)");
+    refused(Server::new(), &["-k", "gthread"], Exit::Usage, "no worker class 'gthread' (there are: sync, async)");
 }
 
 #[test]

@@ -1,0 +1,172 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use rserve_event_loop::catch_app_panic;
+use rserve_http::{AsyncBody, ResponseError};
+
+use crate::connection::InHand;
+
+/// What a response must know of its request.
+pub(crate) struct Terms {
+    pub(crate) is_head: bool,
+    /// The client wants to go on in another protocol, and the app may.
+    pub(crate) upgrades: bool,
+    /// Whether the connection closes after it; `None`: as its phase says.
+    pub(crate) closes: Option<bool>,
+}
+
+/// Makes of the app's response what is sent: the server owns the framing and the connection.
+pub(crate) fn seal(mut response: Response<AsyncBody>, in_hand: InHand, terms: Terms) -> Response<Sealed> {
+    let left = check(&mut response, &terms).unwrap_or_else(|error| {
+        tracing::error!(request = in_hand.line(), %error, "a response cannot be sent");
+        response = failure();
+        None
+    });
+    let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let kept = in_hand.connection.begin_response(upgrades);
+    if !terms.closes.unwrap_or(!kept || upgrades) {
+        // As it is.
+    } else if !upgrades {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("rserve"));
+    response.map(|body| Sealed { body, left, in_hand })
+}
+
+/// A response in the app's stead.
+pub(crate) fn refusal(status: StatusCode, text: &str) -> Response<AsyncBody> {
+    let mut response = Response::new(AsyncBody::from(format!("{text}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// The app has failed.
+pub(crate) fn failure() -> Response<AsyncBody> {
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal server error")
+}
+
+/// Holds the app's fields against its body, and takes out what is not the app's to say. How much of the body is to come, if the
+/// app has said so.
+fn check(response: &mut Response<AsyncBody>, terms: &Terms) -> Result<Option<u64>, ResponseError> {
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS && terms.upgrades {
+        return Ok(None);
+    }
+    if status.is_informational() {
+        return Err(ResponseError::Interim(status));
+    }
+    let known = response.body().size_hint().exact();
+    let headers = response.headers_mut();
+    let closes = headers.get_all(CONNECTION).iter().any(says_close);
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !headers.get_all(TRANSFER_ENCODING).iter().all(is_chunked) {
+        return Err(ResponseError::TransferEncoding);
+    }
+    for name in [CONNECTION, TRANSFER_ENCODING, TE, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
+        headers.remove(name);
+    }
+    if closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let stated = stated_length(headers)?;
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+        return Ok(None);
+    }
+    if terms.is_head || status == StatusCode::NOT_MODIFIED {
+        return Ok(None);
+    }
+    match (stated, known) {
+        (Some(stated), Some(actual)) if stated != actual => Err(ResponseError::LengthMismatch { stated, actual }),
+        (stated, _) => Ok(stated),
+    }
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+fn says_close(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+fn stated_length(headers: &mut HeaderMap) -> Result<Option<u64>, ResponseError> {
+    let mut stated = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let length = digits.and_then(|text| text.parse::<u64>().ok()).ok_or(ResponseError::Length)?;
+        if stated.is_some_and(|other| other != length) {
+            return Err(ResponseError::Length);
+        }
+        stated = Some(length);
+    }
+    if let Some(length) = stated {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Ok(stated)
+}
+
+/// The body of a response on its way out. While it is there its request counts as in hand.
+pub(crate) struct Sealed {
+    body: AsyncBody,
+    /// How much is to come, if the app has said so.
+    left: Option<u64>,
+    in_hand: InHand,
+}
+
+impl Sealed {
+    fn check(&mut self, frame: Option<&Frame<Bytes>>) -> Result<(), String> {
+        let Some(left) = &mut self.left else { return Ok(()) };
+        let given = frame.and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+        match left.checked_sub(given) {
+            None => Err("the body is longer than its Content-Length".to_owned()),
+            Some(missing @ 1..) if frame.is_none() => {
+                Err(format!("the body is {missing} bytes shorter than its Content-Length"))
+            }
+            Some(rest) => {
+                *left = rest;
+                Ok(())
+            }
+        }
+    }
+
+    fn fail(&self, error: &str) -> Box<dyn std::error::Error + Send + Sync> {
+        tracing::error!(request = self.in_hand.line(), error, "a response body failed, so its connection is cut");
+        self.in_hand.connection.note_failed_body();
+        error.into()
+    }
+}
+
+impl Body for Sealed {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let body = &mut self.body;
+        let frame = match catch_app_panic(|| Pin::new(body).poll_frame(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(frame)) => frame,
+            Err(panic) => return Poll::Ready(Some(Err(self.fail(&format!("it panicked: {panic}"))))),
+        };
+        let frame = match frame.transpose() {
+            Ok(frame) => frame,
+            Err(error) => return Poll::Ready(Some(Err(self.fail(&error.to_string())))),
+        };
+        if let Err(error) = self.check(frame.as_ref()) {
+            return Poll::Ready(Some(Err(self.fail(&error))));
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.left.is_none_or(|left| left == 0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,120 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rserve_arbiter::Context;
+use rserve_event_loop::{HttpSettings, Phase, Site};
+use rserve_http::App;
+use slab::Slab;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::connection::Connection;
+
+/// How many handlers of a blocking app run at once in a worker.
+pub(crate) const BLOCKING: usize = 64;
+
+/// What the connections of a worker have in common.
+pub(crate) struct Shared {
+    pub(crate) app: App,
+    pub(crate) settings: HttpSettings,
+    /// One for each handler of a blocking app that may run.
+    pub(crate) blocking: Arc<Semaphore>,
+    /// Told when there may be room for another connection, or none is left.
+    pub(crate) changed: Notify,
+    phase: Mutex<Phase>,
+    connections: Mutex<Slab<Arc<Connection>>>,
+    len: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(site: &Site) -> Self {
+        Self {
+            app: site.app.clone(),
+            settings: site.http.clone(),
+            blocking: Arc::new(Semaphore::new(BLOCKING)),
+            changed: Notify::new(),
+            phase: Mutex::new(Phase::Serving),
+            connections: Mutex::default(),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether the app wants its heads as they came.
+    pub(crate) const fn is_blocking(&self) -> bool {
+        matches!(self.app, App::Blocking(_))
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *lock(&self.phase)
+    }
+
+    /// Takes note of where the worker stands, and tells the connections.
+    pub(crate) fn follow_phase(&self, cx: &Context) {
+        let before = self.phase();
+        let phase = before.next(cx);
+        if phase != before {
+            *lock(&self.phase) = phase;
+            for (_, connection) in &*lock(&self.connections) {
+                connection.on_phase(phase);
+            }
+        }
+    }
+
+    /// How many connections are in hand, whatever their state.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether another connection may be taken: others wait for a sibling, or for one of ours to end.
+    pub(crate) fn has_room(&self) -> bool {
+        self.len() < self.settings.worker_connections && self.blocking.available_permits() > 0
+    }
+
+    /// Takes a connection into the books; `make` gets its key.
+    pub(crate) fn enter(&self, make: impl FnOnce(usize) -> Arc<Connection>) -> Arc<Connection> {
+        let mut connections = lock(&self.connections);
+        let entry = connections.vacant_entry();
+        let connection = make(entry.key());
+        entry.insert(Arc::clone(&connection));
+        self.len.store(connections.len(), Ordering::Relaxed);
+        connection
+    }
+
+    pub(crate) fn leave(&self, key: usize) {
+        let mut connections = lock(&self.connections);
+        let gone = connections.try_remove(key);
+        let len = connections.len();
+        self.len.store(len, Ordering::Relaxed);
+        drop(connections);
+        // The last one of a connection closes its socket.
+        drop(gone);
+        if len == 0 || len + 1 >= self.settings.worker_connections {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Ends all connections where they stand, and names those that are cut in a request.
+    pub(crate) fn quit(&self) {
+        let connections: Vec<_> = lock(&self.connections).drain().collect();
+        self.len.store(0, Ordering::Relaxed);
+        let mut named = 0;
+        for connection in connections {
+            for line in connection.quit() {
+                named += 1;
+                if named <= NAMED {
+                    tracing::warn!(request = line, "cut in the middle of a request");
+                }
+            }
+        }
+        if named > NAMED {
+            tracing::warn!("… and {} more requests were cut", named - NAMED);
+        }
+    }
+}
+
+/// So many requests that are cut get a line of their own.
+const NAMED: usize = 100;
+
+/// No code panics while it holds one of these locks, and if it did what they guard would still be whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
