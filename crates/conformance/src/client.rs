@@ -177,7 +177,13 @@ impl Client {
         let read = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut buffer),
             Stream::Unix(stream) => stream.read(&mut buffer),
-        }?;
+        };
+        let read = read.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                io::Error::new(io::ErrorKind::TimedOut, "the server sent nothing for too long")
+            }
+            _ => error,
+        })?;
         self.unread.extend_from_slice(&buffer[..read]);
         Ok(read)
     }

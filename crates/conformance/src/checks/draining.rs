@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::{
     client::{Client, Target, get},
-    drain_report::ACCEPT_ON,
+    drain_report::{ACCEPT_ON, DrainReport},
     process::{self, wait_until},
     server::{Server, Setup, Socket},
     verdict::{Advise, Verdict, ensure},
@@ -77,9 +77,7 @@ fn drains(setup: &Setup<'_>, socket: Socket) -> Verdict {
     let kept = closing.iter().filter(|closes| !**closes).count();
     ensure(kept == 0, CLOSE, || format!("{kept} of {all} responses in the drain did not say Connection: close"))?;
     server.wait_exit(END, SAY_DONE)?;
-    ends_before_the_deadline(&server)?;
-    let report = server.drain_report()?;
-    report.check_nothing_cut()?;
+    let report = ends_well(&server)?;
     let (requests, answered) = (report.count("requests"), report.count("answered"));
     ensure((requests, answered) == (all as u64, all as u64), COUNT, || {
         format!("{all} requests were answered; the report has {requests} requests and {answered} connections answered")
@@ -102,8 +100,7 @@ pub(super) fn loses_nobody_under_load(setup: &Setup<'_>) -> Verdict {
     ensure(lost.is_empty(), ACCEPT_ON, || {
         format!("{} clients that had connected got no answer: {lost:?}", lost.len())
     })?;
-    ends_before_the_deadline(&server)?;
-    server.drain_report()?.check_nothing_cut()
+    ends_well(&server).map(drop)
 }
 
 /// Asks again and again, each time on a new connection, until the door is closed; what became of those that were lost.
@@ -125,8 +122,8 @@ fn losses_until(over: &AtomicBool, target: &Target) -> Vec<String> {
 }
 
 pub(super) fn answers_late_requests(setup: &Setup<'_>) -> Verdict {
-    const WAIT: &str =
-        "a client that connected and has not spoken yet is no reason to be done: keep it for 3 s in a drain";
+    const WAIT: &str = "in a drain go on accepting, and keep a client that has not spoken yet for 3 s: it believes that it is \
+                        connected, and its first packet may have been lost on the way";
     let mut server =
         setup.start(&["-w", "1", "--drain-on-term", "--drain-quiet", "0.2", "--graceful-timeout", "12"])?;
     let clients: Result<Vec<_>, _> = (0..3).map(|_| Client::open(server.target())).collect();
@@ -143,8 +140,7 @@ pub(super) fn answers_late_requests(setup: &Setup<'_>) -> Verdict {
         ensure(response.closes(), CLOSE, || "a response in the drain does not say Connection: close".to_owned())?;
     }
     server.wait_exit(END, SAY_DONE)?;
-    ends_before_the_deadline(&server)?;
-    server.drain_report()?.check_nothing_cut()
+    ends_well(&server).map(drop)
 }
 
 pub(super) fn gives_up_on_silent_clients(setup: &Setup<'_>) -> Verdict {
@@ -154,10 +150,8 @@ pub(super) fn gives_up_on_silent_clients(setup: &Setup<'_>) -> Verdict {
     let mut silent = Client::open(server.target()).or_advise("connecting", GIVE_UP)?;
     server.begin_drain()?;
     server.wait_exit(END, GIVE_UP)?;
-    ends_before_the_deadline(&server)?;
+    let report = ends_well(&server)?;
     ensure(silent.is_closed(), GIVE_UP, || "the silent connection was reset, or sent something".to_owned())?;
-    let report = server.drain_report()?;
-    report.check_nothing_cut()?;
     ensure(report.count("silent") == 1, GIVE_UP, || "the silent connection does not count as silent".to_owned())
 }
 
@@ -170,15 +164,18 @@ pub(super) fn lets_go_of_idle_connections(setup: &Setup<'_>) -> Verdict {
     let kept = !client.response().or_advise("GET /hello", LET_GO)?.closes();
     server.begin_drain()?;
     server.wait_exit(END, LET_GO)?;
-    ends_before_the_deadline(&server)?;
+    ends_well(&server)?;
     // A class that closes after each response has nothing to let go of.
     let orderly = client.is_closed();
-    ensure(orderly, LET_GO, || format!("the idle connection (kept alive: {kept}) was reset, or sent something"))?;
-    server.drain_report()?.check_nothing_cut()
+    ensure(orderly, LET_GO, || format!("the idle connection (kept alive: {kept}) was reset, or sent something"))
 }
 
-fn ends_before_the_deadline(server: &Server) -> Verdict {
+/// The report of a drain that has ended before its deadline, and cut nothing.
+fn ends_well(server: &Server) -> Verdict<DrainReport> {
+    let report = server.drain_report()?;
+    report.check_nothing_cut()?;
     ensure(!server.says(Duration::ZERO, "--graceful-timeout is over"), SAY_DONE, || {
         "the drain lasted until its deadline, though every client had its answer".to_owned()
-    })
+    })?;
+    Ok(report)
 }
