@@ -15,7 +15,7 @@
 //!
 //! - An [`Arbiter`] is the parent process. [`Settings`] say where it listens ([`Bind`]), how many workers there are, when
 //!   one counts as stuck, and how it stops ([`DrainSettings`]). [`Arbiter::run`] returns when all is over, with the
-//!   program's [`Exit`] code.
+//!   program's [`Exit`] code. A [`Program`] can read its settings again on SIGHUP.
 //! - A [`Worker`] is how one process serves: a few short steps that a harness calls again and again. The harness, not the
 //!   class, has the loop, the signals, the heartbeat and the deadline.
 //! - A [`Context`] is what the worker sees of all this: the only way to a connection ([`Context::accept`]), and the answer to
@@ -70,7 +70,8 @@
 //! | --- | --- | --- |
 //! | serves | `serve_step` | yes |
 //! | drains ([`Settings::drain`], SIGTERM) | `handle_exit`, then `drain_step` | yes, until the listener's queue is empty behind its gate |
-//! | stops the classic way (SIGTERM without a drain), or sends this one worker away | `handle_exit`, then `drain_step` | no |
+//! | stops the classic way: SIGTERM without a drain | `handle_exit`, then `drain_step` | no |
+//! | goes on without this worker ([`Context::is_replaced`]): SIGHUP, [`Settings::max_requests`], SIGTERM to it alone | the same | no |
 //! | quits: SIGINT, SIGQUIT, [`Settings::graceful_timeout`] | `handle_quit` | no |
 //!
 //! # What it asks for

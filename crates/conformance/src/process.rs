@@ -27,15 +27,28 @@ pub(crate) fn stopped(pid: Pid) -> bool {
 /// Whether the server's side of this TCP connection (over IPv4) has been accepted, and all that was sent to it has been
 /// read: proc(5)'s `/proc/net/tcp`.
 pub(crate) fn is_read(client: SocketAddr, server: SocketAddr) -> bool {
-    let (client, server) = (in_hex(client), in_hex(server));
-    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| match fields[..] {
-        // A connection that waits in the backlog has no inode yet.
-        [_, local, remote, _, queues, _, _, _, _, inode, ..] => {
-            local == server && remote == client && inode != "0" && queues.ends_with(":00000000")
-        }
-        _ => false,
-    })
+    // In this order, each in a look of its own: a queue is empty before the bytes come as well.
+    let has_come = connection(client, server).is_some_and(|it| it.unacknowledged == 0);
+    has_come && connection(server, client).is_some_and(|it| it.accepted && it.unread == 0)
+}
+
+/// One side of a TCP connection.
+struct Side {
+    /// One that waits in the backlog has no inode yet.
+    accepted: bool,
+    unacknowledged: u32,
+    unread: u32,
+}
+
+fn connection(local: SocketAddr, remote: SocketAddr) -> Option<Side> {
+    // It may have tens of thousands of lines, so it is not taken apart.
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let (_, rest) = table.split_once(&format!(" {} {} ", in_hex(local), in_hex(remote)))?;
+    let fields: Vec<&str> = rest.lines().next()?.split_whitespace().collect();
+    let [_, queues, _, _, _, _, inode, ..] = fields[..] else { return None };
+    let (sending, receiving) = queues.split_once(':')?;
+    let number = |queue| u32::from_str_radix(queue, 16).ok();
+    Some(Side { accepted: inode != "0", unacknowledged: number(sending)?, unread: number(receiving)? })
 }
 
 /// Looks at `condition` again and again until it holds or `bound` is over; tells whether it came to hold.

@@ -68,7 +68,9 @@ impl Setup<'_> {
         let mut command = Command::new(self.binary);
         command.args(["-k", self.class, "-b", &bind, "--log-format", "json"]).args(flags).args(self.args).arg("demo");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        command.env_remove("WEB_CONCURRENCY").env_remove("FORWARDED_ALLOW_IPS");
+        for name in ["WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "RSERVE_CMD_ARGS"] {
+            command.env_remove(name);
+        }
         command.envs(self.envs.iter().map(|(name, value)| (name, value))).current_dir(folder.path());
         let advice = "Check::new takes the program's path: env!(\"CARGO_BIN_EXE_name\") in an integration test";
         let mut child = command.spawn().or_advise(&format!("starting {}", self.binary.display()), advice)?;

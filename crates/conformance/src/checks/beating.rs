@@ -1,18 +1,15 @@
 //! Does its heart beat, and only while it should?
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::{
-    client::{Client, Target},
+    client::Client,
     process::wait_until,
     server::Setup,
     verdict::{Advise, Finding, Verdict, ensure},
 };
+
+use super::under_load;
 
 /// `--timeout` of these checks: short, and still twice the longest step.
 const TIMEOUT: [&str; 4] = ["-w", "1", "--timeout", "2"];
@@ -32,22 +29,9 @@ pub(super) fn beats_under_load(setup: &Setup<'_>) -> Verdict {
     const RETURN: &str =
         "returning from a step is the heartbeat: return after a few requests, even if more of them wait";
     let server = setup.start(&TIMEOUT)?;
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| ask_until(&over, server.target()))).collect();
-        let alive = server.stays_alive(LONG_ENOUGH, RETURN);
-        over.store(true, Ordering::Relaxed);
-        let asked: Vec<_> = clients.into_iter().map(|client| client.join().unwrap_or(Ok(()))).collect();
-        alive?;
-        asked.into_iter().collect::<io::Result<()>>().or_advise("a client of four that asked without a pause", RETURN)
-    })
-}
-
-fn ask_until(over: &AtomicBool, target: &Target) -> io::Result<()> {
-    while !over.load(Ordering::Relaxed) {
-        Client::asking(target, "/hello")?.response()?;
-    }
-    Ok(())
+    let (alive, asked) = under_load(server.target(), || server.stays_alive(LONG_ENOUGH, RETURN));
+    alive?;
+    asked.or_advise("a client of four that asked without a pause", RETURN)
 }
 
 pub(super) fn beats_beside_slow_clients(setup: &Setup<'_>) -> Verdict {

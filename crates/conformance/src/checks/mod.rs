@@ -5,9 +5,17 @@ mod draining;
 mod serving;
 mod stopping;
 
-use std::fmt;
+use std::{
+    fmt, io,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
-use crate::{server::Setup, verdict::Verdict};
+use crate::{
+    client::{Client, Target},
+    server::Setup,
+    verdict::Verdict,
+};
 
 /// A check: its name, and what it shows when it passes.
 #[non_exhaustive]
@@ -84,6 +92,11 @@ pub static CHECKS: &[CheckInfo] = &[
         run: stopping::leaves_when_sent_away,
     },
     CheckInfo {
+        name: "is-replaced-unnoticed",
+        shows: "SIGHUP under load replaces every worker, and no client is lost or refused",
+        run: stopping::is_replaced_unnoticed,
+    },
+    CheckInfo {
         name: "quits-at-once",
         shows: "SIGINT and SIGQUIT end a server with a request in hand at once",
         run: stopping::quits_at_once,
@@ -133,3 +146,22 @@ impl fmt::Debug for CheckInfo {
 
 /// What a test of the class alone starts: one worker, so that all of it is seen.
 const ONE: [&str; 2] = ["-w", "1"];
+
+/// What `work` comes to while four clients ask without a pause, each time on a new connection; and the first error that one
+/// of them has met.
+fn under_load<T>(target: &Target, work: impl FnOnce() -> T) -> (T, io::Result<()>) {
+    let over = AtomicBool::new(false);
+    let ask = || {
+        while !over.load(Ordering::Relaxed) {
+            Client::asking(target, "/hello")?.response()?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        let outcome = work();
+        over.store(true, Ordering::Relaxed);
+        let asked = clients.into_iter().try_for_each(|client| client.join().unwrap_or(Ok(())));
+        (outcome, asked)
+    })
+}

@@ -10,7 +10,7 @@ use crate::{
     verdict::{Advise, Verdict, ensure},
 };
 
-use super::ONE;
+use super::{ONE, under_load};
 
 /// With a deadline that nobody should reach.
 const DRAIN: [&str; 7] = ["-w", "2", "--drain-on-term", "--drain-quiet", "0.2", "--graceful-timeout", "20"];
@@ -32,7 +32,7 @@ pub(super) fn ends_when_idle(setup: &Setup<'_>) -> Verdict {
 
 pub(super) fn finishes_what_it_holds(setup: &Setup<'_>) -> Verdict {
     let mut server = setup.start(&["-w", "1", "--graceful-timeout", "20"])?;
-    let mut client = server.in_hand("/sleep/1500")?;
+    let mut client = server.in_hand("/sleep/3000")?;
     server.signal(Signal::SIGTERM);
     let response = client.response().or_advise("the request in hand at SIGTERM", SAY_PENDING)?;
     ensure(response.status == 200, SAY_PENDING, || format!("the request in hand got a {}", response.status))?;
@@ -70,6 +70,21 @@ pub(super) fn leaves_when_sent_away(setup: &Setup<'_>) -> Verdict {
     ensure(gone, SAY_DONE, || format!("10 s after SIGTERM to the worker {before:?} the workers are {now:?}"))?;
     server.get("/hello", "serve")?;
     Ok(())
+}
+
+pub(super) fn is_replaced_unnoticed(setup: &Setup<'_>) -> Verdict {
+    let server = setup.start(&["-w", "2"])?;
+    let before = server.workers();
+    let mut now = Vec::new();
+    let (replaced, asked) = under_load(server.target(), || {
+        server.signal(Signal::SIGHUP);
+        wait_until(Duration::from_secs(15), || {
+            now = server.workers();
+            now.len() == before.len() && now.iter().all(|worker| !before.contains(worker))
+        })
+    });
+    asked.or_advise("while the workers were replaced, a client", SAY_PENDING)?;
+    ensure(replaced, SAY_DONE, || format!("15 s after SIGHUP the workers {before:?} are {now:?}"))
 }
 
 pub(super) fn quits_at_once(setup: &Setup<'_>) -> Verdict {

@@ -31,6 +31,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("deaf", "beats-when-idle", "wait no longer than Context::wait_limit"),
     ("busy", "beats-under-load", "return after a few requests"),
     ("endless", "ends-when-idle", "drain_step must say Done"),
+    ("endless", "is-replaced-unnoticed", "15 s after SIGHUP the workers"),
     ("hasty", "answers-late-requests", "keep a client that has not spoken yet for 3 s"),
     ("careless", "finishes-what-it-holds", "say Pending"),
     ("careless", "finishes-what-it-holds-in-a-drain", "say Pending"),
