@@ -7,8 +7,7 @@ use crate::peer::{Seen, hyper};
 /// Where requests begin and end, and what they ask for, is the same to us and to hyper's server, but for the differences
 /// that are listed with their reasons.
 ///
-/// hyper and we share `httparse` for the syntax of a head; the framing, the chunks, the targets and the persistence are
-/// each one's own. What `httparse` lets through is checked without it in [`head`](crate::head).
+/// hyper takes a head apart with `httparse`, and we with our own code, so they share nothing.
 pub fn differential(data: &[u8]) {
     let (difference, shown) = compare(data);
     let is_allowed = |found| match found {

@@ -1,8 +1,8 @@
 use std::ops::Range;
 
 use crate::limits::Limits;
+use crate::octets::is_token_byte;
 use crate::refusal::Refusal;
-use crate::scan::is_token_byte;
 
 /// Decodes a chunked body (RFC 9112 section 7.1), a byte of framing at a time and data in runs.
 ///

@@ -4,7 +4,7 @@ use crate::chunked::{Chunked, Found};
 use crate::framing::Framing;
 use crate::head::HeadIndex;
 use crate::limits::Limits;
-use crate::parse;
+use crate::parse::{self, Facts};
 use crate::refusal::Refusal;
 use crate::scan::Scan;
 
@@ -47,6 +47,7 @@ pub struct Decoder {
     limits: Limits,
     state: State,
     index: HeadIndex,
+    facts: Facts,
 }
 
 /// What [`Decoder::decode`] found at the front of the input.
@@ -81,7 +82,7 @@ enum State {
 impl Decoder {
     /// A decoder at the beginning of a connection.
     pub fn new(limits: Limits) -> Self {
-        Self { limits: limits.capped(), state: State::before_head(), index: HeadIndex::new() }
+        Self { limits: limits.capped(), state: State::before_head(), index: HeadIndex::new(), facts: Facts::default() }
     }
 
     /// Finds the next event at the front of `input`, and how many bytes of it are used up.
@@ -155,11 +156,21 @@ impl Decoder {
             [] | [b'\r'] if !*seen => return Ok((skipped, Event::NeedMore)),
             _ => *seen = true,
         }
-        let Some(length) = scan.find_end(rest, &self.limits)? else {
-            return Ok((skipped, Event::NeedMore));
+        let end = loop {
+            let Some(line) = scan.next_line(rest, &self.limits)? else {
+                return Ok((skipped, Event::NeedMore));
+            };
+            if line.start == 0 {
+                self.facts = parse::request_line(&rest[line], &mut self.index)?;
+            } else if line.is_empty() {
+                break line.end + "\r\n".len();
+            } else {
+                parse::field(rest, line, &mut self.index, &mut self.facts)?;
+            }
         };
-        let used = skipped + length;
-        parse::parse(&input[..used], skipped, scan.lines(), &mut self.index)?;
+        self.facts.conclude(rest, &mut self.index)?;
+        self.index.skipped = skipped;
+        let used = skipped + end;
         self.state = match self.index.framing() {
             Framing::Length(length) if self.limits.body.is_some_and(|limit| length > limit) => {
                 return Err(Refusal::BodyTooLarge);

@@ -35,6 +35,7 @@ mod encode;
 mod framing;
 mod head;
 mod limits;
+mod octets;
 mod parse;
 mod proxy;
 mod refusal;

@@ -1,75 +1,16 @@
-use std::mem::MaybeUninit;
-
-use httparse::{Error, Header, Status};
+use std::ops::Range;
 
 use crate::framing::{self, Coding, Framing, Length};
 use crate::head::{HeadIndex, Span, Version};
+use crate::octets::{is_field_value, is_host_byte, is_token_byte};
 use crate::refusal::Refusal;
 use crate::target;
 
-/// Heads with more fields than this cost an allocation.
-const ON_STACK: usize = 64;
-
-/// Parses a whole head, `bytes[start..]`, into `index`.  Every line is known to end in CRLF.
-pub(crate) fn parse(bytes: &[u8], start: usize, lines: usize, index: &mut HeadIndex) -> Result<(), Refusal> {
-    if lines <= ON_STACK {
-        parse_with(bytes, start, &mut [const { MaybeUninit::uninit() }; ON_STACK], index)
-    } else {
-        parse_with(bytes, start, &mut vec![MaybeUninit::uninit(); lines], index)
-    }
-}
-
-fn parse_with<'b>(
-    bytes: &'b [u8],
-    start: usize,
-    slots: &mut [MaybeUninit<Header<'b>>],
-    index: &mut HeadIndex,
-) -> Result<(), Refusal> {
-    let head = &bytes[start..];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, slots) {
-        Ok(Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(Refusal::RequestLine),
-        Err(error) => return Err(refusal(error, head)),
-    }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(Refusal::RequestLine);
-    };
-
-    index.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    index.is_head = method == "HEAD";
-    index.method = span(bytes, method.as_bytes());
-    index.target = span(bytes, target.as_bytes());
-    index.line = Span { start: index.method.start, end: index.target.end + " HTTP/1.1".len() as u32 };
-    let parts = target::parse(method, target)?;
-    index.path = span(bytes, &target.as_bytes()[parts.path_start..parts.path_end]);
-    index.query = target.as_bytes().get(parts.path_end + 1..).map(|query| span(bytes, query));
-
-    let mut facts = Facts::default();
-    index.fields.clear();
-    for header in request.headers.iter() {
-        index.fields.push((span(bytes, header.name.as_bytes()), span(bytes, header.value)));
-        facts.note(header);
-    }
-    check_host(&facts, index.version, parts.authority)?;
-    index.framing = framing::decide(index.version, facts.coding, facts.length)?;
-    index.keep_alive = match index.version {
-        Version::Http10 => facts.keep_alive && !facts.close,
-        Version::Http11 => !facts.close,
-    };
-    index.expects_continue = match (index.version, facts.expectation) {
-        // RFC 9110 section 10.1.1: an HTTP/1.0 client does not mean it.
-        (Version::Http10, _) | (_, Expectation::None) => false,
-        (Version::Http11, Expectation::Other) => return Err(Refusal::Expectation),
-        (Version::Http11, Expectation::Continue) => !matches!(index.framing, Framing::None | Framing::Length(0)),
-    };
-    Ok(())
-}
-
-/// What the fields that concern the connection say.
-#[derive(Default)]
-struct Facts<'b> {
-    host: Option<&'b [u8]>,
+/// What the lines of a head have said so far that concerns the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    authority: Option<Span>,
+    host: Option<Span>,
     host_repeated: bool,
     length: Length,
     coding: Coding,
@@ -78,7 +19,7 @@ struct Facts<'b> {
     expectation: Expectation,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Expectation {
     #[default]
     None,
@@ -86,60 +27,119 @@ enum Expectation {
     Other,
 }
 
-impl<'b> Facts<'b> {
-    fn note(&mut self, header: &Header<'b>) {
-        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+/// Takes in the first line of a head.
+pub(crate) fn request_line(line: &[u8], index: &mut HeadIndex) -> Result<Facts, Refusal> {
+    let method = token(line);
+    if method == 0 || line.get(method) != Some(&b' ') {
+        return Err(Refusal::RequestLine);
+    }
+    let (rest, version) = match line.split_last_chunk() {
+        Some((rest, b" HTTP/1.1")) => (rest, Version::Http11),
+        Some((rest, b" HTTP/1.0")) => (rest, Version::Http10),
+        _ if names_a_version(&line[method + 1..]) => return Err(Refusal::Version),
+        _ => return Err(Refusal::RequestLine),
+    };
+    let start = method + 1;
+    let target = rest.get(start..).ok_or(Refusal::RequestLine)?;
+    let parts = target::parse(&line[..method], target)?;
+
+    index.version = version;
+    index.is_head = &line[..method] == b"HEAD";
+    index.line = Span::new(0, line.len());
+    index.method = Span::new(0, method);
+    index.target = Span::new(start, rest.len());
+    index.path = Span::new(start + parts.path_start, start + parts.path_end);
+    index.query = (parts.path_end < target.len()).then(|| Span::new(start + parts.path_end + 1, rest.len()));
+    index.fields.clear();
+    let authority = parts.authority.map(|authority| Span::new(start + authority, start + parts.path_start));
+    Ok(Facts { authority, ..Facts::default() })
+}
+
+/// Whether a line is as it should be behind its method, but for the digits of its version.
+fn names_a_version(rest: &[u8]) -> bool {
+    let mut words = rest.split(|byte| *byte == b' ');
+    let (target, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    target::parse(b"OPTIONS", target) != Err(Refusal::RequestLine)
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
+        && words.next().is_none()
+}
+
+/// Takes in a field line, `bytes[line]`.
+pub(crate) fn field(bytes: &[u8], line: Range<usize>, index: &mut HeadIndex, facts: &mut Facts) -> Result<(), Refusal> {
+    let text = &bytes[line.clone()];
+    let length = token(text);
+    if length == 0 || text.get(length) != Some(&b':') {
+        return Err(Refusal::FieldName);
+    }
+    let (mut start, mut end) = (length + 1, text.len());
+    while let Some(b' ' | b'\t') = text.get(start) {
+        start += 1;
+    }
+    while end > start && matches!(text[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    let (name, value) = (&text[..length], &text[start..end]);
+    if !is_field_value(value) {
+        return Err(Refusal::FieldValue);
+    }
+    let span = Span::new(line.start + start, line.start + end);
+    index.fields.push((Span::new(line.start, line.start + length), span));
+    facts.note(name, value, span);
+    Ok(())
+}
+
+/// The length of the token that `line` begins with.
+fn token(line: &[u8]) -> usize {
+    line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len())
+}
+
+impl Facts {
+    fn note(&mut self, name: &[u8], value: &[u8], span: Span) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         // The lengths of the names that matter sort out nearly all others at once.
-        match header.name.len() {
-            4 if is("host") => self.host_repeated |= self.host.replace(header.value).is_some(),
+        match name.len() {
+            4 if is("host") => self.host_repeated |= self.host.replace(span).is_some(),
             6 if is("expect") => {
-                let is_continue =
-                    self.expectation != Expectation::Other && header.value.eq_ignore_ascii_case(b"100-continue");
+                let is_continue = self.expectation != Expectation::Other && value.eq_ignore_ascii_case(b"100-continue");
                 self.expectation = if is_continue { Expectation::Continue } else { Expectation::Other };
             }
             10 if is("connection") => {
-                for token in header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     self.close |= token.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
-            14 if is("content-length") => self.length = self.length.and(header.value),
-            17 if is("transfer-encoding") => self.coding = self.coding.and(header.value),
+            14 if is("content-length") => self.length = self.length.and(value),
+            17 if is("transfer-encoding") => self.coding = self.coding.and(value),
             _ => {}
         }
     }
-}
 
-fn check_host(facts: &Facts<'_>, version: Version, authority: Option<&str>) -> Result<(), Refusal> {
-    match (facts.host, authority) {
-        _ if facts.host_repeated => Err(Refusal::HostRepeated),
-        (None, _) if version == Version::Http11 => Err(Refusal::HostMissing),
-        (Some(host), _) if !target::is_host(host) => Err(Refusal::HostInvalid),
-        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => Err(Refusal::HostMismatch),
-        (None | Some(_), _) => Ok(()),
+    /// What they mean together, once the head is complete.
+    pub(crate) fn conclude(&self, bytes: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
+        self.check_host(bytes, index.version)?;
+        index.framing = framing::decide(index.version, self.coding, self.length)?;
+        index.keep_alive = match index.version {
+            Version::Http10 => self.keep_alive && !self.close,
+            Version::Http11 => !self.close,
+        };
+        index.expects_continue = match (index.version, self.expectation) {
+            // RFC 9110 section 10.1.1: an HTTP/1.0 client does not mean it.
+            (Version::Http10, _) | (_, Expectation::None) => false,
+            (Version::Http11, Expectation::Other) => return Err(Refusal::Expectation),
+            (Version::Http11, Expectation::Continue) => !matches!(index.framing, Framing::None | Framing::Length(0)),
+        };
+        Ok(())
     }
-}
 
-fn refusal(error: Error, head: &[u8]) -> Refusal {
-    match error {
-        Error::HeaderName => Refusal::FieldName,
-        Error::HeaderValue => Refusal::FieldValue,
-        Error::TooManyHeaders => Refusal::TooManyFields,
-        Error::Version if names_a_version(head) => Refusal::Version,
-        // The scan saw to the ends of all other lines, so a bad one is that of the request line.
-        Error::Version | Error::Token | Error::Status | Error::NewLine => Refusal::RequestLine,
+    fn check_host(&self, bytes: &[u8], version: Version) -> Result<(), Refusal> {
+        let [host, authority] = [self.host, self.authority].map(|span| span.map(|span| span.of(bytes)));
+        match (host, authority) {
+            _ if self.host_repeated => Err(Refusal::HostRepeated),
+            (None, _) if version == Version::Http11 => Err(Refusal::HostMissing),
+            (Some(host), _) if !host.iter().all(|byte| is_host_byte(*byte)) => Err(Refusal::HostInvalid),
+            (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => Err(Refusal::HostMismatch),
+            (None | Some(_), _) => Ok(()),
+        }
     }
-}
-
-/// Whether the first line is as it should be but for the digits of its version.
-fn names_a_version(head: &[u8]) -> bool {
-    let mut words = head.split(|byte| *byte == b'\r').next().unwrap_or_default().split(|byte| *byte == b' ').skip(2);
-    let version = words.next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) && words.next().is_none()
-}
-
-/// Where `part`, a slice of `whole`, lies in it.
-fn span(whole: &[u8], part: &[u8]) -> Span {
-    let start = part.as_ptr().addr() - whole.as_ptr().addr();
-    Span { start: start as u32, end: (start + part.len()) as u32 }
 }
