@@ -251,9 +251,13 @@ impl Hand {
 
     pub(crate) fn hold(&self, clock: Clock, now: Instant, label: &[u8]) {
         let label = &label[..label.len().min(Self::BYTES)];
-        for (word, bytes) in self.words.iter().zip(label.chunks(8)) {
+        let (whole, rest) = label.as_chunks();
+        for (word, bytes) in self.words.iter().zip(whole) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let Some(word) = self.words.get(whole.len()) {
             let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
+            padded[..rest.len()].copy_from_slice(rest);
             word.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
         }
         self.since.store(clock.nanos(now), Ordering::Relaxed);

@@ -123,8 +123,8 @@ impl HttpSettings {
         if self.health_paths.is_empty() {
             return false;
         }
-        let path = head.path();
-        self.health_paths.iter().any(|health| health == path)
+        let path = head.path_bytes();
+        self.health_paths.iter().any(|health| health.as_bytes() == path)
     }
 }
 
