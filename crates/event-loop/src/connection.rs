@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     /// Until it has come, or has turned out not to be there.
     preface: Option<Preface>,
     state: State,
+    /// The last read took all that there was room for.
+    unread: bool,
     deadline: Option<Instant>,
     output: Option<Box<Output>>,
 }
@@ -118,7 +120,17 @@ impl Connection {
         let deadline = Some(shared.silent_until(accepted));
         let believed = shared.settings.forwarded_allow_ips.allows(peer.map(|peer| peer.ip()));
         let preface = Preface::of(peer, &shared.settings, accepted);
-        Self { socket, peer, local, believed, preface, state: State::Silent { accepted }, deadline, output: None }
+        Self {
+            socket,
+            peer,
+            local,
+            believed,
+            preface,
+            state: State::Silent { accepted },
+            unread: false,
+            deadline,
+            output: None,
+        }
     }
 
     /// What to wait for; `None` while the next move is ours.
@@ -140,6 +152,11 @@ impl Connection {
     /// When [`expire`](Self::expire) is to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.stuck_until().or(self.deadline)
+    }
+
+    /// Whether there may be more to read of which the kernel has told already.
+    pub(crate) const fn has_unread(&self) -> bool {
+        self.unread
     }
 
     pub(crate) const fn is_silent(&self) -> bool {

@@ -248,8 +248,15 @@ impl EventLoop {
         let Some(accepted) = self.doors.accept(cx, self.shared.now) else { return Ok(()) };
         self.unwatched_accepts = self.unwatched_accepts.saturating_add(1);
         let connection = Connection::new(accepted.stream, accepted.peer, accepted.local, &self.shared);
-        let held =
-            Held { connection, ticket: accepted.ticket, registered: None, young: None, lingering: false, in_turn: 0 };
+        let held = Held {
+            connection,
+            ticket: accepted.ticket,
+            registered: None,
+            missed: false,
+            young: None,
+            lingering: false,
+            in_turn: 0,
+        };
         let key = self.connections.insert(held);
         // The request has mostly come by now.
         let held = &mut self.connections[key];

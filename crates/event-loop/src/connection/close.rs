@@ -45,14 +45,18 @@ impl Connection {
                 Ok(0) => return Step::Close(reason),
                 Ok(bytes) => {
                     read += bytes;
+                    self.unread = bytes == shared.scratch.len();
                     if read > LINGER_BYTES {
                         return Step::Close(reason);
                     }
-                    if bytes < shared.scratch.len() {
+                    if !self.unread {
                         break;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.unread = false;
+                    break;
+                }
                 Err(_) => return Step::Close(reason),
             }
         }

@@ -37,6 +37,7 @@ impl Connection {
         let mut incoming = shared.pool.take();
         match incoming.read_from(&self.socket) {
             Ok(ReadOutcome::Read { more, .. }) => {
+                self.unread = more;
                 self.deadline = Some(shared.now + shared.settings.head_timeout);
                 match self.decode(incoming, answered, 0, shared) {
                     Step::Wait if more => self.on_readable(shared),
@@ -44,6 +45,7 @@ impl Connection {
                 }
             }
             Ok(ReadOutcome::Nothing) => {
+                self.unread = false;
                 shared.pool.give_back(incoming);
                 self.state = waiting;
                 Step::Wait
@@ -65,6 +67,7 @@ impl Connection {
         for _ in 0..READS_PER_TURN {
             match incoming.read_from(&self.socket) {
                 Ok(ReadOutcome::Read { bytes, more }) => {
+                    self.unread = more;
                     unmarked += bytes;
                     let step = self.decode(incoming, answered, unmarked, shared);
                     if step != Step::Wait || !more {
@@ -79,7 +82,10 @@ impl Connection {
                         }
                     }
                 }
-                Ok(ReadOutcome::Nothing) => break,
+                Ok(ReadOutcome::Nothing) => {
+                    self.unread = false;
+                    break;
+                }
                 Ok(ReadOutcome::Eof) | Err(_) => return Step::Close(CloseReason::RequestCut),
             }
         }

@@ -11,6 +11,8 @@ pub(super) struct Held {
     pub(super) connection: Connection,
     pub(super) ticket: Ticket,
     pub(super) registered: Option<Interest>,
+    /// The kernel told of something to read that has not been read: it did not wait for that, or it is its end.
+    pub(super) missed: bool,
     pub(super) young: Option<Place>,
     pub(super) lingering: bool,
     /// How many requests it has had taken out in this turn.
@@ -19,14 +21,18 @@ pub(super) struct Held {
 
 impl Held {
     /// Has the kernel tell when what the connection waits for is there.
+    ///
+    /// Of what can be read it tells once, which costs it less than to ask again with each wait; so it is asked anew when
+    /// something was told that came at the wrong time, or was left unread.
     pub(super) fn watch(&mut self, epoll: &Epoll, key: usize) -> io::Result<()> {
         let wanted = self.connection.wants();
-        if wanted == self.registered {
+        let Some(interest) = wanted else { return Ok(()) };
+        let untold = interest == Interest::Read && (self.missed || self.connection.has_unread());
+        if wanted == self.registered && !untold {
             return Ok(());
         }
-        let Some(interest) = wanted else { return Ok(()) };
         let flags = match interest {
-            Interest::Read => EpollFlags::EPOLLIN,
+            Interest::Read => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET,
             Interest::Write => EpollFlags::EPOLLOUT,
         };
         let mut event = EpollEvent::new(flags, key as u64);
@@ -35,6 +41,7 @@ impl Held {
             Some(_) => epoll.modify(&self.connection.socket, &mut event)?,
         }
         self.registered = wanted;
+        self.missed = false;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::EpollTimeout;
+use nix::sys::epoll::{EpollFlags, EpollTimeout};
 use rserve_arbiter::Context;
 
 use super::{EventLoop, FIRST_DOOR, WAKE};
@@ -48,7 +48,7 @@ impl EventLoop {
             match event.data() {
                 WAKE => seen.wake = true,
                 door if door >= FIRST_DOOR => self.doors.set_hot((door - FIRST_DOOR) as usize),
-                key => self.on_event(cx, key as usize)?,
+                key => self.on_event(cx, key as usize, event.events())?,
             }
         }
         if count > FEW {
@@ -83,12 +83,16 @@ impl EventLoop {
             .fold(cx.wait_limit(), Duration::min)
     }
 
-    fn on_event(&mut self, cx: &Context, key: usize) -> io::Result<()> {
+    fn on_event(&mut self, cx: &Context, key: usize, told: EpollFlags) -> io::Result<()> {
         // Closed by an earlier event of the same wait.
         let Some(held) = self.connections.get_mut(key) else { return Ok(()) };
         // Errors and hang-ups come as either: the read or the write tells them.
         let step = match held.connection.wants() {
-            Some(Interest::Read) => held.connection.on_readable(&mut self.shared),
+            Some(Interest::Read) => {
+                // A read that brings bytes does not show the end behind them.
+                held.missed = told.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+                held.connection.on_readable(&mut self.shared)
+            }
             Some(Interest::Write) => {
                 // Pulling more of the body runs the app.
                 if let Some(line) = held.connection.line_in_writing() {
@@ -98,7 +102,10 @@ impl EventLoop {
                 cx.end_request();
                 step
             }
-            None => return Ok(()),
+            None => {
+                held.missed = true;
+                return Ok(());
+            }
         };
         self.apply(key, step)
     }
