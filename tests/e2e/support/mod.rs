@@ -6,6 +6,7 @@ mod report;
 mod server;
 mod target;
 
+pub(crate) mod balancer;
 pub(crate) mod http;
 pub(crate) mod kernel;
 pub(crate) mod net;
@@ -14,7 +15,7 @@ pub(crate) mod slow;
 pub(crate) mod soak;
 
 pub(crate) use log::Line;
-pub(crate) use process::{Held, alive, send};
+pub(crate) use process::{Held, alive, children, send, zombies};
 pub(crate) use rserve_drain_check::{Exchange, Loss, Outcome, Tally, Target, free_port};
 pub(crate) use server::{Builder, Server, wait_until};
 pub(crate) use target::Socket;
@@ -27,7 +28,7 @@ use std::{
 
 /// The clients that `rserve drain-check` has, too.
 pub(crate) mod load {
-    pub(crate) use rserve_drain_check::{Load, Shape};
+    pub(crate) use rserve_drain_check::{Ask, Load, Method, Shape};
 }
 
 /// Says why a test cannot run here. Not with `println!`, which the test runner keeps to itself when a test passes.

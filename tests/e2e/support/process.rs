@@ -19,6 +19,13 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     found
 }
 
+/// How many children of `parent` have ended without having been waited for.
+pub(crate) fn zombies(parent: Pid) -> usize {
+    let processes = fs::read_dir("/proc").expect("/proc is readable");
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(stat).filter(|stat| stat.parent == parent.as_raw() && stat.state == 'Z').count()
+}
+
 /// Whether the process exists and still runs (a zombie does not).
 pub(crate) fn alive(pid: Pid) -> bool {
     stat(pid.as_raw()).is_some_and(|stat| stat.state != 'Z')

@@ -36,6 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 /// A running server. Dropping it kills its whole process group; when the test is failing the log is printed first.
 pub(crate) struct Server {
     child: Child,
+    arbiter: Pid,
     log: Log,
     targets: Vec<Target>,
     command_line: String,
@@ -71,6 +72,7 @@ impl Server {
             addresses: Vec::new(),
             settings_file: None,
             unprivileged: false,
+            process_1: false,
             activated: None,
         }
     }
@@ -91,7 +93,7 @@ impl Server {
 
     /// The arbiter's process.
     pub(crate) fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is a small number"))
+        self.arbiter
     }
 
     /// The live workers, lowest pid first.
@@ -188,7 +190,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The group outlives its leader while a worker does, so it is signalled even when the arbiter has been reaped.
-        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = killpg(pid(&self.child), Signal::SIGKILL);
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- log of {}\n{}---", self.command_line, self.log.text());
@@ -206,6 +208,7 @@ pub(crate) struct Builder {
     addresses: Vec<(Option<String>, Target)>,
     settings_file: Option<String>,
     unprivileged: bool,
+    process_1: bool,
     activated: Option<Arc<TcpListener>>,
 }
 
@@ -278,6 +281,12 @@ impl Builder {
         self
     }
 
+    /// Runs as process 1 of a namespace that has no init, as in a container. Needs root.
+    pub(crate) fn process_1(mut self) -> Self {
+        self.process_1 = true;
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> Server {
         let server = self.spawn();
@@ -304,6 +313,12 @@ impl Builder {
         }
         let program = if self.unprivileged { binary_for_everyone(&dir) } else { binary() };
         let mut command = match &self.activated {
+            None if self.process_1 => {
+                let mut unshare = Command::new("unshare");
+                unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(program);
+                unshare.stdin(Stdio::null());
+                unshare
+            }
             None => {
                 let mut command = Command::new(program);
                 command.stdin(Stdio::null());
@@ -337,8 +352,24 @@ impl Builder {
         let log = Log::default();
         log.follow(child.stdout.take().expect("piped"));
         log.follow(child.stderr.take().expect("piped"));
-        Server { child, log, targets, command_line: format!("rserve {}", self.args.join(" ")), exit: None, dir }
+        let mut arbiter = pid(&child);
+        if self.process_1 {
+            // It is the child of the program that has made the namespace, unless it has ended by now.
+            wait_until(Duration::from_secs(5), || match process::children(arbiter).first() {
+                Some(&inside) => {
+                    arbiter = inside;
+                    true
+                }
+                None => child.try_wait().expect("the child can be waited for").is_some(),
+            });
+        }
+        let command_line = format!("rserve {}", self.args.join(" "));
+        Server { child, arbiter, log, targets, command_line, exit: None, dir }
     }
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("a pid is a small number"))
 }
 
 /// Looks at `condition` again and again until it holds or `bound` is over; tells whether it came to hold.

@@ -1,6 +1,6 @@
 //! The long forms of the tests: the same bodies, many more times, with a row of a Markdown table for each kind of load.
 
-use std::{env, sync::Once};
+use std::{env, fmt::Display, sync::Mutex};
 
 use super::Tally;
 
@@ -12,13 +12,33 @@ pub(crate) fn wanted() -> Option<usize> {
 
 /// Prints what became of the stops under one kind of load, when that was asked for.
 pub(crate) fn report(load: &str, stops: usize, tally: &Tally, failed: usize) {
-    static HEAD: Once = Once::new();
-    if wanted().is_some() {
-        HEAD.call_once(|| {
-            println!("\n| load | stops | served | refused | lost | failed |\n|---|---:|---:|---:|---:|---:|");
-        });
-        let (served, refused, lost) = (tally.served(), tally.refused(), tally.lost());
-        // Begins on a line of its own, whatever the test runner has written before.
-        println!("\n| {load} | {stops} | {served} | {refused} | {lost} | {failed} |");
+    const TABLE: Table = Table::new(&["load", "stops", "served", "refused", "lost", "failed"]);
+    TABLE.row(&[&load, &stops, &tally.served(), &tally.refused(), &tally.lost(), &failed]);
+}
+
+/// A Markdown table, printed in a soak row by row as its tests come to an end.
+pub(crate) struct Table {
+    columns: &'static [&'static str],
+}
+
+impl Table {
+    pub(crate) const fn new(columns: &'static [&'static str]) -> Self {
+        Self { columns }
+    }
+
+    /// Prints a row, and before the first one of this table its head.
+    pub(crate) fn row(&self, cells: &[&dyn Display]) {
+        static PRINTED: Mutex<Vec<&'static [&'static str]>> = Mutex::new(Vec::new());
+        if wanted().is_none() {
+            return;
+        }
+        let mut printed = PRINTED.lock().expect("printing does not panic");
+        if !printed.contains(&self.columns) {
+            printed.push(self.columns);
+            // Begins on a line of its own, whatever the test runner has written before.
+            println!("\n| {} |\n|---|{}", self.columns.join(" | "), "---:|".repeat(self.columns.len() - 1));
+        }
+        let cells: Vec<String> = cells.iter().map(ToString::to_string).collect();
+        println!("\n| {} |", cells.join(" | "));
     }
 }
