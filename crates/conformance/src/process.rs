@@ -1,9 +1,7 @@
-//! What `/proc` tells of the processes of a server and of its connections.
+//! What `/proc` tells of the processes of a server.
 
 use std::{
-    fs,
-    net::SocketAddr,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -22,33 +20,6 @@ pub(crate) fn group(group: Pid) -> Vec<Pid> {
 /// Whether the process has been stopped by a signal.
 pub(crate) fn stopped(pid: Pid) -> bool {
     stat(pid.as_raw()).is_some_and(|stat| stat.state == 'T')
-}
-
-/// Whether the server's side of this TCP connection (over IPv4) has been accepted, and all that was sent to it has been
-/// read: proc(5)'s `/proc/net/tcp`.
-pub(crate) fn is_read(client: SocketAddr, server: SocketAddr) -> bool {
-    // In this order, each in a look of its own: a queue is empty before the bytes come as well.
-    let has_come = connection(client, server).is_some_and(|it| it.unacknowledged == 0);
-    has_come && connection(server, client).is_some_and(|it| it.accepted && it.unread == 0)
-}
-
-/// One side of a TCP connection.
-struct Side {
-    /// One that waits in the backlog has no inode yet.
-    accepted: bool,
-    unacknowledged: u32,
-    unread: u32,
-}
-
-fn connection(local: SocketAddr, remote: SocketAddr) -> Option<Side> {
-    // It may have tens of thousands of lines, so it is not taken apart.
-    let table = fs::read_to_string("/proc/net/tcp").ok()?;
-    let (_, rest) = table.split_once(&format!(" {} {} ", in_hex(local), in_hex(remote)))?;
-    let fields: Vec<&str> = rest.lines().next()?.split_whitespace().collect();
-    let [_, queues, _, _, _, _, inode, ..] = fields[..] else { return None };
-    let (sending, receiving) = queues.split_once(':')?;
-    let number = |queue| u32::from_str_radix(queue, 16).ok();
-    Some(Side { accepted: inode != "0", unacknowledged: number(sending)?, unread: number(receiving)? })
 }
 
 /// Looks at `condition` again and again until it holds or `bound` is over; tells whether it came to hold.
@@ -94,36 +65,9 @@ fn stat(pid: i32) -> Option<Stat> {
     })
 }
 
-fn in_hex(address: SocketAddr) -> String {
-    match address {
-        // The kernel prints the address as a number in the machine's order.
-        SocketAddr::V4(v4) => format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()),
-        SocketAddr::V6(_) => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Write},
-        net::{TcpListener, TcpStream},
-    };
-
     use super::*;
-
-    #[test]
-    fn a_connection_is_read_once_it_is_accepted_and_its_bytes_are_taken() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = listener.local_addr().unwrap();
-        let mut stream = TcpStream::connect(server).unwrap();
-        let client = stream.local_addr().unwrap();
-        stream.write_all(b"x").unwrap();
-        assert!(!is_read(client, server), "it waits in the backlog");
-        let (mut accepted, _) = listener.accept().unwrap();
-        assert!(!is_read(client, server), "its byte has not been read");
-        accepted.read_exact(&mut [0]).unwrap();
-        assert!(is_read(client, server));
-    }
 
     #[test]
     fn this_process_is_in_its_group() {

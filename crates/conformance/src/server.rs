@@ -27,6 +27,9 @@ use crate::{
 /// How long a server may take to say that it listens: a debug build on a busy machine is slow.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
+/// Flags with which the demo app says that a handler has begun.
+pub(crate) const TELL: [&str; 2] = ["--log-level", "debug"];
+
 /// The program under test, and what the servers that a check started have written.
 pub(crate) struct Setup<'a> {
     pub(crate) binary: &'a PathBuf,
@@ -119,6 +122,11 @@ impl Server {
         self.log.wait_for(bound, |message| message.contains(what)).is_some()
     }
 
+    /// Whether these words stand anywhere in the log.
+    pub(crate) fn has_logged(&self, what: &str) -> bool {
+        self.log.text().contains(what)
+    }
+
     /// Sends SIGTERM and waits until the workers have been told.
     pub(crate) fn begin_drain(&self) -> Verdict {
         self.signal(Signal::SIGTERM);
@@ -137,13 +145,14 @@ impl Server {
         Ok(response.text())
     }
 
-    /// A connection whose request a worker has accepted and read.
+    /// A connection whose request, for a path below `/sleep/`, is in the hands of the demo app.
+    ///
+    /// It says so in its debug log, which the server must have been started with: [`TELL`].
     pub(crate) fn in_hand(&self, path: &str) -> Verdict<Client> {
-        let advice = "serve_step must accept what waits on the listeners, and read it";
+        let advice = "serve_step must accept what waits on the listeners, read it, and call the app";
         let client = Client::asking(&self.target, path).or_advise("connecting", advice)?;
-        let (Target::Tcp(server), Some(address)) = (&self.target, client.address()) else { return Ok(client) };
-        let read = wait_until(Duration::from_secs(10), || process::is_read(address, *server));
-        ensure(read, advice, || format!("GET {path} was not read by a worker within 10 s"))?;
+        let begun = self.says(Duration::from_secs(20), "sleeping");
+        ensure(begun, advice, || format!("GET {path} did not reach the app within 20 s"))?;
         Ok(client)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     client::Client,
     process::wait_until,
-    server::Setup,
+    server::{Setup, TELL},
     verdict::{Advise, Finding, Verdict, ensure},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn beats_beside_slow_clients(setup: &Setup<'_>) -> Verdict {
 }
 
 pub(super) fn is_found_out_when_stuck(setup: &Setup<'_>) -> Verdict {
-    let server = setup.start(&TIMEOUT)?;
+    let server = setup.start(&[&TIMEOUT[..], &TELL].concat())?;
     let _stuck = server.in_hand("/sleep/600000")?;
     // Not just once: who was in the hands of the worker when it was killed is lost with it.
     let answered = wait_until(Duration::from_secs(20), || {

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::{
     process::wait_until,
-    server::Setup,
+    server::{Setup, TELL},
     verdict::{Advise, Verdict, ensure},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn ends_when_idle(setup: &Setup<'_>) -> Verdict {
 }
 
 pub(super) fn finishes_what_it_holds(setup: &Setup<'_>) -> Verdict {
-    let mut server = setup.start(&["-w", "1", "--graceful-timeout", "20"])?;
+    let mut server = setup.start(&[&["-w", "1", "--graceful-timeout", "20"][..], &TELL].concat())?;
     let mut client = server.in_hand("/sleep/3000")?;
     server.signal(Signal::SIGTERM);
     let response = client.response().or_advise("the request in hand at SIGTERM", SAY_PENDING)?;
@@ -42,7 +42,7 @@ pub(super) fn finishes_what_it_holds(setup: &Setup<'_>) -> Verdict {
 }
 
 pub(super) fn finishes_what_it_holds_in_a_drain(setup: &Setup<'_>) -> Verdict {
-    let mut server = setup.start(&DRAIN)?;
+    let mut server = setup.start(&[&DRAIN[..], &TELL].concat())?;
     let mut client = server.in_hand("/sleep/3000")?;
     server.begin_drain()?;
     let response = client.response().or_advise("the request in hand at SIGTERM", SAY_PENDING)?;
@@ -53,7 +53,7 @@ pub(super) fn finishes_what_it_holds_in_a_drain(setup: &Setup<'_>) -> Verdict {
 }
 
 pub(super) fn leaves_when_sent_away(setup: &Setup<'_>) -> Verdict {
-    let server = setup.start(&ONE)?;
+    let server = setup.start(&[ONE, TELL].concat())?;
     let mut client = server.in_hand("/sleep/1500")?;
     let before = server.workers();
     for worker in &before {
@@ -89,7 +89,7 @@ pub(super) fn is_replaced_unnoticed(setup: &Setup<'_>) -> Verdict {
 
 pub(super) fn quits_at_once(setup: &Setup<'_>) -> Verdict {
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
-        let mut server = setup.start(&DRAIN)?;
+        let mut server = setup.start(&[&DRAIN[..], &TELL].concat())?;
         let _client = server.in_hand("/sleep/600000")?;
         server.signal(signal);
         server.wait_exit(Duration::from_secs(3), "handle_quit must not block: the process ends when it returns")?;
@@ -99,7 +99,8 @@ pub(super) fn quits_at_once(setup: &Setup<'_>) -> Verdict {
 
 pub(super) fn is_cut_at_the_deadline(setup: &Setup<'_>) -> Verdict {
     const CUT: &str = "leave the ticket of a request that was cut to be dropped, or finish it as Outcome::Aborted";
-    let mut server = setup.start(&["-w", "1", "--drain-on-term", "--drain-quiet", "0.2", "--graceful-timeout", "2"])?;
+    let flags = ["-w", "1", "--drain-on-term", "--drain-quiet", "0.2", "--graceful-timeout", "2"];
+    let mut server = setup.start(&[&flags[..], &TELL].concat())?;
     let mut client = server.in_hand("/sleep/600000")?;
     server.begin_drain()?;
     let took =
@@ -109,7 +110,8 @@ pub(super) fn is_cut_at_the_deadline(setup: &Setup<'_>) -> Verdict {
     ensure(client.response().is_err(), CUT, || "a request without end was answered".to_owned())?;
     let aborted = server.drain_report()?.count("aborted");
     ensure(aborted == 1, CUT, || format!("one request was cut, and {aborted} count as aborted"))?;
-    let name = "tell Context::begin_request which request is in hand, and Context::end_request when it is done: the log \
-                names what is cut";
-    ensure(server.says(Duration::ZERO, "/sleep/600000"), name, || "no line of the log names what was cut".to_owned())
+    let name = "tell Context::begin_request which request is in hand, and Context::end_request when it is done, or log what \
+                is cut in handle_quit: what is cut has a name";
+    let named = wait_until(Duration::from_secs(2), || server.has_logged("/sleep/600000"));
+    ensure(named, name, || "no line of the log names what was cut".to_owned())
 }
