@@ -1,16 +1,19 @@
 //! Workers that are replaced while the server serves: by a reload, by `--max-requests`, by the number of them.
 
-use std::time::Duration;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::{
-    sys::signal::Signal::{SIGHUP, SIGTTIN, SIGTTOU},
+    sys::signal::Signal::{SIGHUP, SIGTERM, SIGTTIN, SIGTTOU},
     unistd::Pid,
 };
 
 use crate::support::{
-    Server, each_class,
+    Server, Target, each_class,
     load::{Load, Shape},
-    turn,
+    send, turn, wait_until,
 };
 
 each_class!(
@@ -18,6 +21,7 @@ each_class!(
     reload_in_steps_loses_nobody,
     worker_that_has_served_max_requests_is_replaced_without_a_loss,
     changing_the_number_of_workers_loses_nobody,
+    listeners_of_its_own_for_each_worker_lose_nobody,
 );
 
 const SOON: Duration = Duration::from_secs(15);
@@ -102,4 +106,51 @@ fn changing_the_number_of_workers_loses_nobody(class: &str) {
 
 fn all_new(now: &[Pid], old: &[Pid]) -> bool {
     now.iter().all(|worker| !old.contains(worker))
+}
+
+/// `--reuse-port`, through everything that replaces workers, and the drain: no listener goes before its queue is empty.
+fn listeners_of_its_own_for_each_worker_lose_nobody(class: &str) {
+    let _turn = turn();
+    let args = ["--keep-alive", "5", "--reuse-port"];
+    let mut server = Server::builder(class).args(args).workers(3).drain(0.4).start();
+    let clients = Clients::start(&server);
+    let first = server.wait_for_workers(SOON, |workers| workers.len() == 3);
+    assert_eq!(listeners_at(&server), 3);
+    server.signal(SIGHUP);
+    let second = server.wait_for_workers(SOON, |now| now.len() == 3 && all_new(now, &first));
+    assert_eq!(listeners_at(&server), 3, "successors take over what there is");
+    clients.are_served();
+    send(second[0], SIGTERM);
+    server.wait_for_workers(SOON, |now| now.len() == 3 && !now.contains(&second[0]));
+    server.signal(SIGTTIN);
+    server.wait_for_workers(SOON, |workers| workers.len() == 4);
+    assert!(wait_until(SOON, || listeners_at(&server) == 4));
+    clients.are_served();
+    for left in [3, 2] {
+        server.signal(SIGTTOU);
+        server.wait_for_workers(SOON, |workers| workers.len() == left);
+        clients.are_served();
+    }
+    assert_eq!(listeners_at(&server), 4, "those of workers that are gone are served by the others");
+    clients.none_was_lost();
+    let load = Load::start(&server.target(), "/sleep/2", Shape::Fresh { rate: 100.0 });
+    load.wait_for(20);
+    server.signal(SIGTERM);
+    let end = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < end {
+        load.wait_for(1);
+    }
+    let tally = load.stop();
+    println!("{tally}");
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    tally.assert_none_lost(0);
+    assert_eq!(tally.refused(), 0, "{tally}");
+    assert_eq!(server.drain_report().count("left_in_queue"), 0);
+}
+
+/// How many sockets listen at the server's address.
+fn listeners_at(server: &Server) -> usize {
+    let Target::Tcp(address) = server.target() else { unreachable!("the default listener is TCP") };
+    let wanted = format!("0100007F:{:04X} 00000000:0000 0A", address.port());
+    fs::read_to_string("/proc/net/tcp").unwrap().lines().filter(|line| line.contains(&wanted)).count()
 }

@@ -61,18 +61,18 @@ impl Drop for SocketFile {
 impl Listener {
     /// The sockets that the address stands for (a host name may resolve to several): those that were inherited, taken
     /// out of `inherited`, or else new ones, bound but not listening yet.
-    pub(crate) fn bind(bind: &Bind, inherited: &mut Vec<Self>) -> Result<Vec<Self>, Error> {
+    pub(crate) fn bind(bind: &Bind, reuse_port: bool, inherited: &mut Vec<Self>) -> Result<Vec<Self>, Error> {
         let mut adopted: Vec<Self> = inherited.extract_if(.., |listener| listener.answers_to(bind)).collect();
         if !adopted.is_empty() {
             adopted.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
             return Ok(adopted);
         }
-        let mut listeners = Self::bind_each(bind)?;
+        let mut listeners = Self::bind_each(bind, reuse_port)?;
         listeners.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
         Ok(listeners)
     }
 
-    fn bind_each(bind: &Bind) -> Result<Vec<Self>, Error> {
+    fn bind_each(bind: &Bind, reuse_port: bool) -> Result<Vec<Self>, Error> {
         match bind {
             Bind::Tcp { host, port } => {
                 let resolved: Vec<SocketAddr> = (host.as_str(), *port)
@@ -81,7 +81,7 @@ impl Listener {
                     .collect();
                 let (mut bound, mut absent) = (Vec::new(), None);
                 for address in resolved {
-                    match Self::bind_tcp(address) {
+                    match Self::bind_tcp(address, reuse_port) {
                         Ok(listener) => bound.push(listener),
                         Err(cause) if is_absent(&cause) => absent = Some(cause),
                         Err(cause) => return Err(bind_error(bind, cause)),
@@ -97,10 +97,11 @@ impl Listener {
         }
     }
 
-    fn bind_tcp(address: SocketAddr) -> io::Result<Self> {
+    fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // A restart need not wait for the old connections' TIME_WAIT; two listeners still cannot share a port.
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(reuse_port)?;
         socket.set_nonblocking(true)?;
         // Accepted sockets inherit it, which saves a system call for each.
         socket.set_tcp_nodelay(true)?;
@@ -146,6 +147,13 @@ impl Listener {
 
     pub(crate) fn listen(&self, backlog: u32) -> io::Result<()> {
         self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// One more at the same address, for another worker; the kernel spreads newcomers over them. Only beside one that was
+    /// bound with `reuse_port`, by the same user.
+    pub(crate) fn beside(&self) -> io::Result<Option<Self>> {
+        let Some(address) = self.tcp() else { return Ok(None) };
+        Ok(Some(Self { bind: self.bind.clone(), ..Self::bind_tcp(address, true)? }))
     }
 
     /// Who made it, if not we.

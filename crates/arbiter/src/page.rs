@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::{ListenerId, Outcome};
 
 /// How many listeners a page has room for.
-pub const MAX_LISTENERS: usize = 16;
+pub const MAX_LISTENERS: usize = 128;
 
 /// What the arbiter wants of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,10 +26,10 @@ pub(crate) enum Stage {
 }
 
 /// What the arbiter says of one listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum DoorPhase {
-    /// Bound, but nobody can connect yet.
+    /// Not to be accepted from: nobody can connect yet, or it is another worker's.
     Bound = 0,
     Open = 1,
     Draining = 2,
@@ -40,7 +40,6 @@ pub(crate) enum DoorPhase {
     Closed = 5,
 }
 
-#[derive(Default)]
 pub(crate) struct Page {
     stage: AtomicU8,
     workers: AtomicU16,
@@ -61,6 +60,24 @@ struct DoorCell {
     phase: AtomicU8,
     swept: AtomicBool,
     arrivals: AtomicU64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            stage: AtomicU8::default(),
+            workers: AtomicU16::default(),
+            deadline: AtomicU64::default(),
+            doors: std::array::from_fn(|_| DoorCell::default()),
+            ready: AtomicBool::default(),
+            beat: AtomicU64::default(),
+            accepted: AtomicU64::default(),
+            requests: AtomicU64::default(),
+            in_flight: AtomicU64::default(),
+            outcomes: std::array::from_fn(|_| AtomicU64::default()),
+            hand: Hand::default(),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Page>() <= 4096, "a page of the scoreboard is one page of memory");

@@ -1,12 +1,13 @@
 //! The books of a drain: what was accepted, and how each ended.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
 use tracing::{info, warn};
 
 use crate::machine::DoorLog;
-use crate::page::{Counts, MAX_LISTENERS};
+use crate::page::Counts;
 use crate::sys::gate::Gate;
 use crate::{ListenerId, Outcome};
 
@@ -14,9 +15,9 @@ use crate::{ListenerId, Outcome};
 #[derive(Default)]
 pub(crate) struct Books {
     gone: Counts,
-    gone_arrivals: [u64; MAX_LISTENERS],
+    gone_arrivals: BTreeMap<ListenerId, u64>,
     begun: Option<Begun>,
-    gates: [Option<Gate>; MAX_LISTENERS],
+    gates: BTreeMap<ListenerId, Gate>,
     left_in_queue: u32,
 }
 
@@ -39,15 +40,15 @@ impl Books {
         self.begun.is_some()
     }
 
-    pub(crate) fn worker_gone(&mut self, counts: &Counts, arrivals: impl Iterator<Item = u64>) {
+    pub(crate) fn worker_gone(&mut self, counts: &Counts, arrivals: impl Iterator<Item = (ListenerId, u64)>) {
         self.gone.add(counts);
-        for (sum, arrivals) in self.gone_arrivals.iter_mut().zip(arrivals) {
-            *sum += arrivals;
+        for (listener, arrivals) in arrivals {
+            *self.gone_arrivals.entry(listener).or_default() += arrivals;
         }
     }
 
     pub(crate) fn gone_arrivals(&self, listener: ListenerId) -> u64 {
-        self.gone_arrivals[listener.index()]
+        self.gone_arrivals.get(&listener).copied().unwrap_or_default()
     }
 
     pub(crate) fn gone_requests(&self) -> u64 {
@@ -55,7 +56,7 @@ impl Books {
     }
 
     pub(crate) fn gate_used(&mut self, listener: ListenerId, gate: Gate) {
-        self.gates[listener.index()] = Some(gate);
+        self.gates.insert(listener, gate);
     }
 
     pub(crate) fn left_in_queue(&mut self, connections: u32) {
@@ -63,10 +64,11 @@ impl Books {
     }
 
     /// Writes the report: one line, in which what was accepted and what was open add up to how they ended.
-    pub(crate) fn report<'a>(&self, now: Instant, doors: impl Iterator<Item = &'a DoorLog>) {
+    pub(crate) fn report<'a>(&self, now: Instant, doors: impl Iterator<Item = (ListenerId, &'a DoorLog)>) {
         let Some(begun) = self.begun else { return };
-        let (ended, doors) = (since(&self.gone, &begun.counts), doors.copied().collect::<Vec<_>>());
-        let gate = doors.iter().zip(&self.gates).map(|(_, gate)| gate_name(*gate)).collect::<Vec<_>>().join(",");
+        let ended = since(&self.gone, &begun.counts);
+        let (ids, doors): (Vec<ListenerId>, Vec<DoorLog>) = doors.map(|(id, log)| (id, *log)).unzip();
+        let gate = ids.iter().map(|id| gate_name(self.gates.get(id).copied())).collect::<Vec<_>>().join(",");
         let longest = |time: fn(&DoorLog) -> f64| doors.iter().map(time).fold(0.0, f64::max);
         let sum = |number: fn(&DoorLog) -> u32| doors.iter().map(number).sum::<u32>();
         let cookies = syncookies_sent().zip(begun.syncookies).map(|(after, before)| after - before);

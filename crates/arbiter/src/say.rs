@@ -41,7 +41,7 @@ pub(crate) fn say(
                 workers,
                 arbiter = std::process::id(),
                 "listening on {} with {workers} {class} worker{plural}",
-                addresses.join(", "),
+                unique(addresses),
             );
         }
         Notice::Draining => info!("SIGTERM: draining"),
@@ -55,7 +55,7 @@ pub(crate) fn say(
         Notice::Reloading => info!("SIGHUP: settings read; each worker serves until its successor is ready"),
         Notice::Reloaded => {
             let (workers, class) = (settings.workers, settings.worker_class);
-            info!(class, workers, "reloaded: listening on {} with {workers} {class}", addresses.join(", "));
+            info!(class, workers, "reloaded: listening on {} with {workers} {class}", unique(addresses));
         }
         Notice::Target(workers) => info!(workers, "number of workers set to {workers}"),
         Notice::Deadline(workers) => {
@@ -98,6 +98,17 @@ pub(crate) fn say(
         Notice::GateShut(listener, last) => debug!(listener = listener.index(), last, "gate shut"),
         Notice::GateReopened(listener) => debug!(listener = listener.index(), "somebody knocked: gate reopened"),
     }
+}
+
+/// With `--reuse-port` an address has several listeners.
+fn unique(addresses: &[String]) -> String {
+    let mut seen = Vec::new();
+    for address in addresses {
+        if !seen.contains(&address.as_str()) {
+            seen.push(address);
+        }
+    }
+    seen.join(", ")
 }
 
 pub(crate) fn died(death: Death) -> String {

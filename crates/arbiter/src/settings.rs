@@ -17,6 +17,8 @@ pub struct Settings {
     pub binds: Vec<Bind>,
     /// `listen(2)`'s backlog: how many connections the kernel keeps for us (it caps this at `net.core.somaxconn`).
     pub backlog: u32,
+    /// Each worker gets listeners of its own at the TCP addresses (`SO_REUSEPORT`, socket(7)).
+    pub reuse_port: bool,
     /// How many worker processes to keep.
     pub workers: u16,
     /// A worker that has not beaten for this long is killed and replaced; `None`: never.
@@ -43,6 +45,7 @@ impl Default for Settings {
         Self {
             binds: Vec::new(),
             backlog: 2048,
+            reuse_port: false,
             workers: 1,
             timeout: Some(Duration::from_secs(30)),
             graceful_timeout: Duration::from_secs(30),

@@ -42,6 +42,7 @@ impl Config {
             max_requests: (flags.max_requests > 0).then_some(flags.max_requests.into()),
             max_requests_jitter: flags.max_requests_jitter.into(),
             reload_step: u16::try_from(flags.reload_step).expect("invariant: no larger step passes than a u16 holds"),
+            reuse_port: flags.reuse_port,
             pid_file: flags.pid.clone(),
             worker_class,
         };

@@ -49,6 +49,10 @@ pub(crate) struct Flags {
     #[arg(value_parser = values::number(1, 65_535))]
     pub(crate) backlog: u32,
 
+    /// Give each worker a listener of its own at every TCP address (SO_REUSEPORT)
+    #[arg(long, help_heading = SERVER_SOCKET)]
+    pub(crate) reuse_port: bool,
+
     /// File to write the arbiter's process id to
     #[arg(short, long, value_name = "FILE", help_heading = SERVER_SOCKET)]
     pub(crate) pid: Option<PathBuf>,

@@ -10,7 +10,7 @@ use super::look::queue;
 use crate::ListenerId;
 use crate::control;
 use crate::machine::{Action, Kill, Notice};
-use crate::page::Counts;
+use crate::page::{Counts, DoorPhase};
 use crate::say::{Subject, say};
 
 impl Driver {
@@ -39,7 +39,9 @@ impl Driver {
             }
             Action::Listen(listener) => self.listen(listener),
             Action::SetDoor(listener, phase) => {
-                for worker in self.workers.values() {
+                for (slot, worker) in &self.workers {
+                    // An open one may be another's alone.
+                    let phase = if phase == DoorPhase::Open { self.machine.door_phase(listener, *slot) } else { phase };
                     worker.page.set_door(listener, phase);
                     control::wake(&worker.control);
                 }

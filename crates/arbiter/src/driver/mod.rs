@@ -3,6 +3,7 @@
 mod act;
 mod look;
 mod reload;
+mod seats;
 mod spawn;
 mod upgrade;
 
@@ -21,7 +22,7 @@ use crate::inherit::{Giver, Predecessor};
 use crate::listener::Listener;
 use crate::machine::{Action, Death, Event, Leave, Machine, Rules, SlotId};
 use crate::notify::Manager;
-use crate::page::{Clock, Counts, MAX_LISTENERS, Page};
+use crate::page::{Clock, Counts, Page};
 use crate::pid_file::PidFile;
 use crate::report::{Books, since};
 use crate::signals::Signals;
@@ -76,9 +77,9 @@ impl Driver {
         host: Option<&'static dyn Host>,
     ) -> Result<Self, Error> {
         let started = now();
-        let one_way = listeners.iter().map(|listener| listener.tcp().is_none());
+        let posts = seats::posts(&settings, &listeners);
         Ok(Self {
-            machine: Machine::new(rules(&settings), one_way, started),
+            machine: Machine::new(rules(&settings), posts, started),
             clock: Clock::new(started),
             names: listeners.iter().map(Listener::name).collect(),
             workers: BTreeMap::new(),
@@ -127,6 +128,7 @@ impl Driver {
                 }
             }
             self.tell_workers_their_number();
+            self.tell_workers_their_doors();
             self.manager.watch(now);
             self.wait(now);
             self.collect(&mut events);
@@ -224,7 +226,8 @@ impl Driver {
         if cut > 0 {
             warn!(pid = worker.pid.as_raw(), cut, "worker {} died with {cut} connections in hand", worker.pid);
         }
-        let arrivals = (0..MAX_LISTENERS).map(|index| worker.page.arrivals(ListenerId(index as u16)));
+        let ids = (0..self.listeners.len() as u16).map(ListenerId);
+        let arrivals = ids.map(|listener| (listener, worker.page.arrivals(listener)));
         self.books.worker_gone(&counts, arrivals);
         if self.books.draining() {
             let own = since(&counts, &worker.at_term);
@@ -248,7 +251,8 @@ impl Driver {
     }
 
     fn tell_workers_their_number(&self) {
-        let number = self.machine.workers();
+        // With listeners of its own a worker leaves nobody to a sibling.
+        let number = if self.settings.reuse_port { 1 } else { self.machine.workers() };
         for worker in self.workers.values().filter(|worker| worker.page.workers() != number) {
             worker.page.set_workers(number);
         }

@@ -6,7 +6,7 @@ use tracing::error;
 
 use super::{Driver, rules};
 use crate::listener::Listener;
-use crate::machine::{Event, Reload};
+use crate::machine::{Event, Post, Reload};
 use crate::page::MAX_LISTENERS;
 use crate::{Error, ListenerId, Program, Settings};
 
@@ -45,7 +45,7 @@ impl Driver {
     fn bind_new(&self, settings: &Settings) -> Result<Vec<Listener>, Error> {
         let mut added = Vec::new();
         for bind in settings.binds.iter().filter(|bind| !self.settings.binds.contains(bind)) {
-            added.extend(Listener::bind(bind, &mut Vec::new())?);
+            added.extend(Listener::bind(bind, settings.reuse_port, &mut Vec::new())?);
         }
         let kept = self.listeners.iter().flatten().count();
         if kept + added.len() > MAX_LISTENERS {
@@ -66,20 +66,26 @@ impl Driver {
         let mut places = Vec::new();
         while let Some(listener) = added.pop_front() {
             let id = self.free_place();
-            places.push((id, listener.tcp().is_none()));
-            self.names[id.index()] = listener.name();
-            self.listeners[id.index()] = Some(listener);
-            // Workers that live already do not have it: they need not let go of it one day.
-            for worker in self.workers.values() {
-                worker.page.set_swept(id);
-            }
+            let seat = (settings.reuse_port && listener.tcp().is_some()).then_some(0);
+            places.push((id, Post { one_way: listener.tcp().is_none(), group: id, seat }));
+            self.settle(id, listener);
         }
         self.settings = settings;
         Reload { rules: rules(&self.settings), added: places, removed }
     }
 
+    /// Puts a listener into a place that is free.
+    pub(super) fn settle(&mut self, id: ListenerId, listener: Listener) {
+        self.names[id.index()] = listener.name();
+        self.listeners[id.index()] = Some(listener);
+        // Workers that live already do not have it: they need not let go of it one day.
+        for worker in self.workers.values() {
+            worker.page.set_swept(id);
+        }
+    }
+
     /// A place that no listener has, or has any more.
-    fn free_place(&mut self) -> ListenerId {
+    pub(super) fn free_place(&mut self) -> ListenerId {
         let free = self.listeners.iter().position(Option::is_none).unwrap_or_else(|| {
             self.listeners.push(None);
             self.names.push(String::new());

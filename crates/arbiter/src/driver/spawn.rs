@@ -29,9 +29,10 @@ impl Driver {
 
     fn try_spawn(&mut self, slot: SlotId, page: &'static Page, program: &mut dyn Program) -> io::Result<()> {
         page.beat(self.clock, now());
+        self.open_seat(slot);
         for index in 0..self.listeners.len() {
             let listener = ListenerId(index as u16);
-            page.set_door(listener, self.machine.door_phase(listener));
+            page.set_door(listener, self.machine.door_phase(listener, slot));
         }
         let jitter = fastrand::u64(..=self.settings.max_requests_jitter);
         let max_requests = self.settings.max_requests.map(|most| most.saturating_add(jitter));

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::DrainSettings;
 use crate::page::DoorPhase;
+use crate::{DrainSettings, ListenerId};
 
 /// Two empty readings must lie at least this far apart before a door is closed for good.
 const READINGS_APART: Duration = Duration::from_millis(10);
@@ -96,12 +96,23 @@ enum State {
     },
 }
 
+/// What a listener is among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Post {
+    /// Its gate, once shut, is shut for good (a Unix socket).
+    pub(crate) one_way: bool,
+    /// The first of those that share its address (`SO_REUSEPORT`), often it alone. They drain as one: the kernel spreads
+    /// newcomers over them, so that one that is quiet says nothing.
+    pub(crate) group: ListenerId,
+    /// The place among the workers that it belongs to; `None`: to all.
+    pub(crate) seat: Option<u16>,
+}
+
 /// A listener's state, and what the report tells of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     state: State,
-    /// Once shut, it is shut for good (a Unix socket).
-    one_way: bool,
+    pub(crate) post: Post,
     /// Whoever waits behind it is served by others when we go.
     held_by_others: bool,
     window: Option<Window>,
@@ -129,10 +140,15 @@ pub(crate) struct DoorLog {
 
 impl Door {
     /// One that opens when a worker of at least this age is ready.
-    pub(crate) fn new(one_way: bool, age: u64, now: Instant) -> Self {
+    pub(crate) fn new(post: Post, age: u64, now: Instant) -> Self {
         let log = DoorLog::default();
         let state = State::Bound { age };
-        Self { state, one_way, held_by_others: false, window: None, heard: now, arrivals: 0, fruitless: 0, log }
+        Self { state, post, held_by_others: false, window: None, heard: now, arrivals: 0, fruitless: 0, log }
+    }
+
+    /// One more of the same group, bound or open as this one is.
+    pub(crate) fn beside(&self, post: Post, now: Instant) -> Self {
+        Self { state: self.state, ..Self::new(post, 0, now) }
     }
 
     /// A worker of this age is ready; whether the door opens by that.
@@ -232,7 +248,7 @@ impl Door {
                 if !(late || quiet && settled) {
                     return None;
                 }
-                let last = late || self.one_way || self.fruitless >= FRUITLESS;
+                let last = late || self.post.one_way || self.fruitless >= FRUITLESS;
                 self.log.draining += now - since;
                 self.log.gates_shut += 1;
                 self.state = State::Gated { since: now, last, drops: reading.drops, empty_since: None };

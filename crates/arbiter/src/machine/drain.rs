@@ -32,8 +32,11 @@ impl Machine {
     }
 
     /// What each listener went through.
-    pub(crate) fn door_logs(&self) -> impl Iterator<Item = &DoorLog> {
-        self.doors.iter().map(|door| &door.log)
+    ///
+    /// One for each address: those that share one went through the same.
+    pub(crate) fn door_logs(&self) -> impl Iterator<Item = (ListenerId, &DoorLog)> {
+        let first = |(index, door): &(usize, &Door)| door.post.group.index() == *index;
+        self.doors.iter().enumerate().filter(first).map(|(index, door)| (ListenerId(index as u16), &door.log))
     }
 
     pub(super) fn on_readings(&mut self, now: Instant, served: u64, readings: &[Reading], actions: &mut Vec<Action>) {
@@ -41,9 +44,10 @@ impl Machine {
             return;
         }
         let load = Load { served, queue: readings.iter().map(|reading| reading.queue).sum() };
-        for (index, reading) in readings.iter().enumerate() {
+        for index in 0..readings.len().min(self.doors.len()) {
+            let together = self.reading_of_group(index, readings);
             let (listener, door) = (ListenerId(index as u16), &mut self.doors[index]);
-            match door.on_reading(now, reading, load) {
+            match door.on_reading(now, &together, load) {
                 None => {}
                 Some(Move::Shut { last }) => {
                     // The workers hear of it first: a one-way gate reads as "somebody waits" for ever.
@@ -62,6 +66,19 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// The sum over all that share the address, so that each of them moves when the others do.
+    fn reading_of_group(&self, index: usize, readings: &[Reading]) -> Reading {
+        let group = self.doors[index].post.group;
+        let of_group = self.doors.iter().zip(readings).filter(|(door, _)| door.post.group == group);
+        of_group.fold(Reading::default(), |sum, (_, reading)| Reading {
+            queue: sum.queue + reading.queue,
+            handshakes: sum.handshakes + reading.handshakes,
+            drops: sum.drops.wrapping_add(reading.drops),
+            arrivals: sum.arrivals + reading.arrivals,
+            holders: sum.holders + reading.holders,
+        })
     }
 
     /// In a drain: when to end, once all workers are gone and all doors closed.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Rules;
-use super::door::Reading;
+use super::door::{Post, Reading};
 use crate::page::{DoorPhase, Stage};
 use crate::{Exit, ListenerId};
 
@@ -51,8 +51,8 @@ pub(crate) enum Leave {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reload {
     pub(crate) rules: Rules,
-    /// Listeners that are new, each with whether its gate can never be lifted again. They open with the first new worker.
-    pub(crate) added: Vec<(ListenerId, bool)>,
+    /// Listeners that are new. They open with the first new worker.
+    pub(crate) added: Vec<(ListenerId, Post)>,
     /// Listeners that are no longer wanted.
     pub(crate) removed: Vec<ListenerId>,
 }

@@ -10,18 +10,19 @@ mod door;
 mod drain;
 mod event;
 mod reload;
+mod seats;
 mod slot;
 mod staff;
 
 use std::time::{Duration, Instant};
 
 use door::Door;
-pub(crate) use door::{DoorLog, Reading};
+pub(crate) use door::{DoorLog, Post, Reading};
 pub(crate) use drain::Handshakes;
 pub(crate) use event::{Action, Death, Event, Kill, Leave, Notice, Reload, Sig, SlotId};
 use slot::{Life, Slot, Tenant};
 
-use crate::page::{DoorPhase, Stage};
+use crate::page::Stage;
 use crate::{DrainSettings, Exit, ListenerId};
 
 /// From the order to cut to the SIGKILL.
@@ -66,9 +67,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// `one_way`: for each listener, whether its gate can never be lifted again.
-    pub(crate) fn new(rules: Rules, one_way: impl IntoIterator<Item = bool>, now: Instant) -> Self {
-        let doors = one_way.into_iter().map(|one_way| Door::new(one_way, 0, now)).collect();
+    /// With what each listener is.
+    pub(crate) fn new(rules: Rules, posts: impl IntoIterator<Item = Post>, now: Instant) -> Self {
+        let doors = posts.into_iter().map(|post| Door::new(post, 0, now)).collect();
         Self { rules, mode: Mode::Starting, exit: Exit::Ok, slots: Vec::new(), doors, next_age: 0, reloading: false }
     }
 
@@ -116,11 +117,6 @@ impl Machine {
             Mode::Starting | Mode::Serving | Mode::Leaving | Mode::Quitting | Mode::Halted => None,
         };
         tenants.chain(refill).chain(mode).min()
-    }
-
-    /// How a new worker is to be told that it stands with a listener.
-    pub(crate) fn door_phase(&self, listener: ListenerId) -> DoorPhase {
-        self.doors[listener.index()].phase()
     }
 
     /// How many workers serve.
@@ -336,7 +332,7 @@ impl Machine {
     }
 
     fn announce(&self, listener: ListenerId, actions: &mut Vec<Action>) {
-        actions.push(Action::SetDoor(listener, self.door_phase(listener)));
+        actions.push(Action::SetDoor(listener, self.doors[listener.index()].phase()));
     }
 
     fn tenants(&self) -> impl Iterator<Item = (SlotId, &Tenant)> {

@@ -18,12 +18,9 @@ impl Machine {
         let Reload { rules, added, removed } = reload;
         self.rules = rules;
         self.reloading = true;
-        for (listener, one_way) in added {
-            let door = Door::new(one_way, self.next_age, now);
-            match self.doors.get_mut(listener.index()) {
-                Some(place) => *place = door,
-                None => self.doors.push(door),
-            }
+        for (listener, post) in added {
+            let door = Door::new(post, self.next_age, now);
+            self.place(listener, door);
         }
         for listener in removed {
             self.take_out_of_service(now, listener, actions);

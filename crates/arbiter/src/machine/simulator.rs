@@ -10,6 +10,7 @@ use arbtest::arbtest;
 
 use super::drain::AFTERGLOW;
 use super::*;
+use crate::page::DoorPhase;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -130,7 +131,7 @@ impl World {
         };
         Ok(Self {
             now,
-            machine: Machine::new(rules, [false], now),
+            machine: Machine::new(rules, [Post { one_way: false, group: ListenerId(0), seat: None }], now),
             workers: BTreeMap::new(),
             door: DoorPhase::Bound,
             gate_shut: false,

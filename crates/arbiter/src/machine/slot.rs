@@ -18,6 +18,8 @@ pub(crate) enum Slot {
 pub(crate) struct Tenant {
     /// Counts up over all workers: the lowest is the oldest.
     pub(crate) age: u64,
+    /// Its place among the workers, which it takes over from whoever had it.
+    pub(crate) seat: u16,
     pub(crate) spawned: Instant,
     pub(crate) beat: Instant,
     pub(crate) life: Life,
@@ -79,8 +81,8 @@ impl Slot {
 }
 
 impl Tenant {
-    pub(crate) const fn new(age: u64, now: Instant) -> Self {
-        Self { age, spawned: now, beat: now, life: Life::Booting, replace_at: None }
+    pub(crate) const fn new(age: u64, seat: u16, now: Instant) -> Self {
+        Self { age, seat, spawned: now, beat: now, life: Life::Booting, replace_at: None }
     }
 
     /// Whether it counts towards the number of workers to keep.

@@ -30,7 +30,7 @@ impl Machine {
                 }
             };
             let slot = SlotId(index as u16);
-            self.slots[index] = Slot::Taken(Tenant::new(self.next_age, now));
+            self.slots[index] = Slot::Taken(Tenant::new(self.next_age, self.free_seat(), now));
             self.next_age += 1;
             actions.push(Action::Spawn(slot));
             if let Mode::Draining { deadline } = self.mode {

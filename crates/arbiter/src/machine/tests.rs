@@ -1,6 +1,7 @@
 //! Transcripts: what happened, and what the machine said to do.
 
 mod reload;
+mod seats;
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ impl Script {
             drain,
             reload_step: 0,
         };
-        let machine = Machine::new(rules, [false], start);
+        let machine = Machine::new(rules, [post(0, None)], start);
         Self { start, machine, lines: String::new() }
     }
 
@@ -68,6 +69,10 @@ impl Script {
     fn said(&self, expected: Expect) {
         expected.assert_eq(&self.lines);
     }
+}
+
+fn post(group: u16, seat: Option<u16>) -> Post {
+    Post { one_way: false, group: ListenerId(group), seat }
 }
 
 fn drain() -> Option<DrainSettings> {

@@ -1,7 +1,7 @@
 use super::*;
 
 /// The same settings again, and what becomes of the listeners.
-fn reload(script: &Script, added: Vec<(ListenerId, bool)>, removed: Vec<ListenerId>) -> Event {
+fn reload(script: &Script, added: Vec<(ListenerId, Post)>, removed: Vec<ListenerId>) -> Event {
     Event::Reloaded(Reload { rules: script.machine.rules.clone(), added, removed })
 }
 
@@ -74,10 +74,10 @@ fn the_old_workers_stay_while_the_new_ones_cannot_boot() {
 #[test]
 fn a_listener_that_is_new_opens_with_the_first_new_worker() {
     let mut script = Script::serving(1, drain());
-    let reloaded = reload(&script, vec![(ListenerId(1), false)], vec![]);
+    let reloaded = reload(&script, vec![(ListenerId(1), post(1, None))], vec![]);
     script.at(100, reloaded).at(200, Event::Ready(SlotId(1)));
     script.said(expect![[r#"
-        100 ms: Reloaded(Reload { rules: Rules { workers: 1, timeout: Some(30s), graceful_timeout: 30s, drain: Some(DrainSettings { quiet: 1s, open: 10s }), reload_step: 0 }, added: [(ListenerId(1), false)], removed: [] })
+        100 ms: Reloaded(Reload { rules: Rules { workers: 1, timeout: Some(30s), graceful_timeout: 30s, drain: Some(DrainSettings { quiet: 1s, open: 10s }), reload_step: 0 }, added: [(ListenerId(1), Post { one_way: false, group: ListenerId(1), seat: None })], removed: [] })
             Say(Reloading)
             Spawn(SlotId(1))
         200 ms: Ready(SlotId(1))

@@ -1,0 +1,63 @@
+//! With `SO_REUSEPORT` each worker has listeners of its own. They belong to its seat, and whoever takes its place has them
+//! next.
+
+use std::time::Instant;
+
+use super::door::{Door, Post};
+use super::slot::{Life, Slot, Tenant};
+use super::{Machine, SlotId};
+use crate::ListenerId;
+use crate::page::DoorPhase;
+
+impl Machine {
+    /// How a worker stands with a listener.
+    pub(crate) fn door_phase(&self, listener: ListenerId, worker: SlotId) -> DoorPhase {
+        let door = &self.doors[listener.index()];
+        match door.phase() {
+            DoorPhase::Open if !self.may_take_from(door.post, worker) => DoorPhase::Bound,
+            phase => phase,
+        }
+    }
+
+    /// The seat of a worker, if there is one in the slot.
+    pub(crate) fn seat(&self, worker: SlotId) -> Option<u16> {
+        self.slots.get(worker.index()).and_then(Slot::tenant).map(|tenant| tenant.seat)
+    }
+
+    /// The addresses that have a listener for each seat, but none for this one; and whether they are open.
+    pub(crate) fn groups_without(&self, seat: u16) -> Vec<(ListenerId, bool)> {
+        let of = |group: ListenerId| self.doors.iter().filter(move |door| door.post.group == group);
+        let first = self.doors.iter().enumerate().filter(|(index, door)| door.post.group.index() == *index);
+        first
+            .filter(|(_, door)| door.post.seat.is_some() && door.closed().is_none())
+            .filter(|(_, door)| !of(door.post.group).any(|door| door.post.seat == Some(seat)))
+            .map(|(_, door)| (door.post.group, door.phase() == DoorPhase::Open))
+            .collect()
+    }
+
+    /// One listener more for an address that has one, at a seat that is new. It is where the first one is.
+    pub(crate) fn add_seat(&mut self, listener: ListenerId, post: Post, now: Instant) {
+        let door = self.doors[post.group.index()].beside(post, now);
+        self.place(listener, door);
+    }
+
+    pub(super) fn place(&mut self, listener: ListenerId, door: Door) {
+        match self.doors.get_mut(listener.index()) {
+            Some(place) => *place = door,
+            None => self.doors.push(door),
+        }
+    }
+
+    /// A seat that nobody serves from is everybody's, so that its queue does not wait for whoever comes.
+    fn may_take_from(&self, post: Post, worker: SlotId) -> bool {
+        let Some(seat) = post.seat else { return true };
+        let serves = |tenant: &Tenant| matches!(tenant.life, Life::Ready | Life::Retiring { ready: true });
+        self.seat(worker) == Some(seat) || !self.tenants().any(|(_, tenant)| tenant.seat == seat && serves(tenant))
+    }
+
+    /// The first seat that nobody has who is to stay.
+    pub(super) fn free_seat(&self) -> u16 {
+        let taken = |seat: &u16| self.tenants().any(|(_, tenant)| tenant.stays() && tenant.seat == *seat);
+        (0..).find(|seat| !taken(seat)).expect("invariant: there are fewer workers than numbers")
+    }
+}

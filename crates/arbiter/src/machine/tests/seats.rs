@@ -1,0 +1,76 @@
+use super::*;
+use crate::page::DoorPhase;
+
+/// Two workers with a listener each.
+fn two_seats() -> Script {
+    let mut script = Script::serving(2, drain());
+    script.machine.doors.clear();
+    for seat in 0..2 {
+        let mut door = door::Door::new(post(0, Some(seat)), 0, script.start);
+        door.open(0);
+        script.machine.doors.push(door);
+    }
+    script
+}
+
+impl Script {
+    /// From which listeners each of these workers may take, in the order of the workers.
+    fn takes(&self, workers: impl IntoIterator<Item = u16>) -> Vec<Vec<u16>> {
+        let open =
+            |worker, listener: &u16| self.machine.door_phase(ListenerId(*listener), SlotId(worker)) == DoorPhase::Open;
+        workers.into_iter().map(|worker| (0..2).filter(|listener| open(worker, listener)).collect()).collect()
+    }
+}
+
+#[test]
+fn each_worker_takes_from_its_own_listener() {
+    assert_eq!(two_seats().takes([0, 1]), [[0], [1]]);
+}
+
+#[test]
+fn the_listener_of_one_that_died_is_everybodys_until_its_successor_is_ready() {
+    let mut script = two_seats();
+    script.at(5000, Event::Exited(SlotId(1), Death::Signal(9)));
+    assert_eq!(script.takes([0]), [[0, 1]]);
+    script.at(5100, Event::Ready(SlotId(1)));
+    assert_eq!(script.takes([0, 1]), [[0], [1]]);
+}
+
+#[test]
+fn successors_take_over_the_listeners_of_those_they_replace() {
+    let mut script = two_seats();
+    let rules = script.machine.rules.clone();
+    script.at(100, Event::Reloaded(Reload { rules, added: vec![], removed: vec![] }));
+    script.at(200, Event::Ready(SlotId(2))).at(300, Event::Ready(SlotId(3)));
+    assert_eq!(script.takes([2, 3]), [[0], [1]]);
+}
+
+#[test]
+fn one_worker_less_leaves_its_listener_to_the_others() {
+    let mut script = two_seats();
+    script.at(100, Event::Signal(Sig::TtOu));
+    assert_eq!(script.takes([1]), [[0, 1]]);
+    script.at(200, Event::Signal(Sig::TtIn));
+    assert_eq!(script.machine.seat(SlotId(2)), Some(0), "the next one has it again");
+}
+
+/// The kernel spreads newcomers over the group, so a listener that is quiet by itself must not be shut by itself.
+#[test]
+fn listeners_of_one_address_drain_as_one() {
+    let mut script = two_seats();
+    script.at(0, Event::Signal(Sig::Term));
+    let both = |ms: u64, script: &mut Script, readings: [Reading; 2]| {
+        let served = readings.iter().map(|reading| reading.arrivals).sum();
+        script.at(ms, Event::Readings { served, readings: readings.to_vec() });
+    };
+    for ms in (100..=1500).step_by(100) {
+        let busy = Reading { arrivals: ms.min(800), ..empty() };
+        both(ms, &mut script, [empty(), busy]);
+    }
+    assert!(!script.lines.contains("Shut"), "{}", script.lines);
+    both(1800, &mut script, [empty(), Reading { arrivals: 800, ..empty() }]);
+    assert!(script.lines.contains("Shut(ListenerId(0))") && script.lines.contains("Shut(ListenerId(1))"));
+    both(1810, &mut script, [Reading { drops: 1, ..empty() }, Reading { arrivals: 800, ..empty() }]);
+    assert!(script.lines.contains("Lift(ListenerId(0))") && script.lines.contains("Lift(ListenerId(1))"));
+    assert_eq!(script.machine.door_logs().count(), 1, "and as one in the report");
+}
