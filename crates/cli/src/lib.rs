@@ -34,7 +34,7 @@
 //!
 //! | to … | there is |
 //! | --- | --- |
-//! | write an app | [`App`], [`Handler`]; [`Request`] with its [`RequestBody`], [`ConnectInfo`] and [`Client`]; [`Response`] with its [`Body`] |
+//! | write an app | [`App`], [`Handler`]; [`Request`] with its [`RequestBody`], [`ConnectInfo`] and [`Client`]; [`Response`] with its [`Body`]; [`App::service`] for tower services, [`AsyncBody`] |
 //! | put a server together | [`Server`] |
 //! | write a worker class | [`Worker`], [`WorkerClass`], [`Context`]; [`Accepted`], [`Ticket`], [`Outcome`]; [`Drain`]; [`Site`], [`HttpSettings`] |
 //! | read and write HTTP in it | [`codec`], all of the crate `rserve-http` |
