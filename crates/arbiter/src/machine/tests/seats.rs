@@ -6,7 +6,7 @@ fn two_seats() -> Script {
     let mut script = Script::serving(2, drain());
     script.machine.doors.clear();
     for seat in 0..2 {
-        let mut door = door::Door::new(post(0, Some(seat)), 0, script.start);
+        let mut door = Door::new(post(0, Some(seat)), 0, script.start);
         door.open(0);
         script.machine.doors.push(door);
     }
