@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal::{SIGINT, SIGQUIT, SIGTERM};
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::support::{
     Server, Socket, Tally, each_class,
@@ -25,6 +25,7 @@ each_class!(
     traffic_keeps_the_door_open,
     health_checks_do_not_keep_the_door_open,
     health_checks_are_told_of_the_drain_if_that_is_wanted,
+    health_checks_are_not_told_of_a_reload,
     idle_and_silent_connections_do_not_hold_the_exit,
     responses_of_a_drain_close_the_connection,
     uploads_and_downloads_under_way_are_finished,
@@ -161,6 +162,26 @@ fn health_checks_are_told_of_the_drain_if_that_is_wanted(class: &str) {
         assert_eq!((answer.status, answer.text().as_str()), (in_a_drain, "draining\n"));
         assert_eq!(ask("/hello").status, 200);
     }
+}
+
+/// The worker goes, and the server stays.
+fn health_checks_are_not_told_of_a_reload(class: &str) {
+    let server = Server::builder(class).drain(5.0).args(["--keep-alive", "60", "--drain-health", "503"]).start();
+    let mut conn = Conn::open(&server.target()).unwrap();
+    let mut ask = || {
+        conn.send(request("/healthz")).unwrap();
+        conn.response().unwrap()
+    };
+    assert!(!ask().closes());
+    server.signal(SIGHUP);
+    let mut answer = ask();
+    assert!(wait_until(Duration::from_secs(10), || {
+        if !answer.closes() {
+            answer = ask();
+        }
+        answer.closes()
+    }));
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
 }
 
 fn idle_and_silent_connections_do_not_hold_the_exit(class: &str) {

@@ -24,9 +24,14 @@ use crate::support::{
 
 each_class!(no_request_fails_in_a_rolling_restart);
 
-/// A handler's time; with two workers in each server, 80 requests a second are what both can serve.
-const HANDLER: &str = "/sleep/50";
-const RATE: f64 = 1.2 * 80.0;
+/// What to ask for, and how many requests a second two servers of two workers each can serve.
+fn capacity(name: &str) -> (&'static str, f64) {
+    match name {
+        // As many in each worker as it runs handlers at once.
+        "async" => ("/sleep/1000", 4.0 * 64.0),
+        _ => ("/sleep/50", 4.0 * 20.0),
+    }
+}
 
 /// Longer than a drain may take.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -116,7 +121,7 @@ fn many_rolls(kind: Kind, name: &str, start: &dyn Fn(SocketAddr) -> Backend) -> 
     let rolls = soak::wanted().map_or(1, |stops| (stops / 400).max(1));
     let mut all = Roll::default();
     for _ in 0..rolls {
-        let one = roll(kind, start);
+        let one = roll(kind, name, start);
         all.tally.0.extend(one.tally.0);
         all.stops.extend(one.stops);
     }
@@ -135,12 +140,13 @@ fn many_rolls(kind: Kind, name: &str, start: &dyn Fn(SocketAddr) -> Backend) -> 
     all
 }
 
-fn roll(kind: Kind, start: &dyn Fn(SocketAddr) -> Backend) -> Roll {
+fn roll(kind: Kind, name: &str, start: &dyn Fn(SocketAddr) -> Backend) -> Roll {
     let addresses = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
     let mut backends = addresses.map(|address| Some(start(address)));
     let balancer = Balancer::start(kind, addresses);
-    let post = Ask { method: Method::Post, patience: 2 * PATIENCE, ..Ask::from(HANDLER) };
-    let load = Load::start(&balancer.target(), post, Shape::Fresh { rate: RATE });
+    let (path, capacity) = capacity(name);
+    let post = Ask { method: Method::Post, patience: 2 * PATIENCE, ..Ask::from(path) };
+    let load = Load::start(&balancer.target(), post, Shape::Fresh { rate: 1.2 * capacity });
     load.wait_for(50);
     let mut stops = Vec::new();
     for (backend, address) in backends.iter_mut().zip(addresses) {

@@ -217,6 +217,12 @@ impl Context {
         self.page.stage() == Stage::Leave && self.listeners().any(open)
     }
 
+    /// Whether the server stops, and not only this worker.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.draining() && !self.is_replaced()
+    }
+
     /// When a finishing worker is cut off.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

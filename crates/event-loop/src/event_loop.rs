@@ -148,7 +148,7 @@ impl EventLoop {
         }
         let connection = &mut held.connection;
         let incoming = connection.take_request().expect("invariant: a connection is queued when its request is whole");
-        let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.draining() };
+        let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.stopping() };
         Ok(Some(Taken { key, incoming, connect, believed: connection.believed }))
     }
 

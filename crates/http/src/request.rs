@@ -46,7 +46,8 @@ pub struct ConnectInfo {
     /// The address it was connected to: the server's own, or the one that a PROXY protocol header gave; `None` on a Unix
     /// socket.
     pub local: Option<SocketAddr>,
-    /// Whether the server is stopping: this is the time to answer a readiness check with 503.
+    /// Whether the server is stopping, and not only this worker: the time to answer a readiness check with 503, for a
+    /// balancer that is not told otherwise.
     pub draining: bool,
 }
 

@@ -152,8 +152,7 @@ impl Connection {
         if let Stage::Streams { .. } = state.stage {
             (state.stage, state.deadline) = (Stage::Streams { idle: None, served: true }, None);
         }
-        let draining = state.phase != Phase::Serving;
-        let connect = ConnectInfo { peer: state.peer, local: state.local, draining };
+        let connect = ConnectInfo { peer: state.peer, local: state.local, draining: self.shared.stopping() };
         (InHand { connection: Arc::clone(self), key }, connect, state.believed)
     }
 

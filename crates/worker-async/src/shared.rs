@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rserve_arbiter::Context;
@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     /// Told when there may be room for another connection, or none is left.
     pub(crate) changed: Notify,
     phase: Mutex<Phase>,
+    stopping: AtomicBool,
     connections: Mutex<Slab<Arc<Connection>>>,
     len: AtomicUsize,
 }
@@ -33,6 +34,7 @@ impl Shared {
             blocking: Arc::new(Semaphore::new(BLOCKING)),
             changed: Notify::new(),
             phase: Mutex::new(Phase::Serving),
+            stopping: AtomicBool::new(false),
             connections: Mutex::default(),
             len: AtomicUsize::new(0),
         }
@@ -47,10 +49,16 @@ impl Shared {
         *lock(&self.phase)
     }
 
+    /// Whether the server stops, and not only this worker.
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Takes note of where the worker stands, and tells the connections.
     pub(crate) fn follow_phase(&self, cx: &Context) {
         let before = self.phase();
         let phase = before.next(cx);
+        self.stopping.store(cx.stopping(), Ordering::Relaxed);
         if phase != before {
             *lock(&self.phase) = phase;
             for (_, connection) in &*lock(&self.connections) {
