@@ -30,7 +30,8 @@ pub use preface::Preface;
 /// ```
 ///
 /// A small response goes to the output at once, so that its connection does not stay in `Writing`. `Ending` is
-/// `Writing` for the last bytes of all.
+/// `Writing` for the last bytes of all. Where bodies are asked elsewhere, a response goes from `Writing` through `Dry` and
+/// `Taken` for each piece.
 ///
 /// It does its own reading and writing, but neither waits nor closes itself: each call returns a [`Step`].
 #[derive(Debug)]
@@ -57,7 +58,8 @@ pub(crate) enum Step {
     Wait,
     /// Its request is whole: [`Connection::take_request`].
     Request,
-    /// Its request has been whole before, and may be taken now that the client has read its earlier responses.
+    /// It may be taken: its request, which has been whole before, now that the client has read its earlier responses; or
+    /// its response, whose body is to be asked for more.
     Resume,
     Close(CloseReason),
 }
@@ -96,6 +98,8 @@ enum State {
     /// A worker has the request.
     Taken,
     Writing(Box<Writing>),
+    /// The client has taken what the body gave, and the body waits for its turn to be asked for more elsewhere.
+    Dry(Box<Writing>),
     /// The output is the last that it gets.
     Ending {
         reason: CloseReason,
@@ -107,10 +111,11 @@ enum State {
     },
 }
 
+/// A response that is being sent piece by piece, and the request that it answers.
 #[derive(Debug)]
-struct Writing {
-    incoming: Box<Incoming>,
-    sending: Sending,
+pub(crate) struct Writing {
+    pub(crate) incoming: Box<Incoming>,
+    pub(crate) sending: Sending,
     persist: bool,
 }
 
@@ -145,7 +150,7 @@ impl Connection {
             | State::Body { .. }
             | State::Lingering { .. } => Some(Interest::Read),
             State::Writing(_) | State::Ending { .. } => Some(Interest::Write),
-            State::Ready { .. } | State::Taken => None,
+            State::Ready { .. } | State::Taken | State::Dry(_) => None,
         }
     }
 
@@ -188,6 +193,17 @@ impl Connection {
         }
     }
 
+    /// Gives the response away whose body is to be asked for more, until [`go_on`](Self::go_on).
+    pub(crate) fn take_dry(&mut self) -> Option<Box<Writing>> {
+        match mem::replace(&mut self.state, State::Taken) {
+            State::Dry(writing) => Some(writing),
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
     /// Its deadline has passed.
     pub(crate) fn expire(&mut self, shared: &mut Shared) -> Step {
         if self.is_stuck() {
@@ -208,7 +224,7 @@ impl Connection {
                 Step::Close(CloseReason::WriteTimeout)
             }
             State::Lingering { reason, .. } => Step::Close(*reason),
-            State::Ready { .. } | State::Taken | State::Ending { .. } => Step::Wait,
+            State::Ready { .. } | State::Taken | State::Dry(_) | State::Ending { .. } => Step::Wait,
         }
     }
 
@@ -222,6 +238,7 @@ impl Connection {
             | State::Ready { .. }
             | State::Taken
             | State::Writing(_)
+            | State::Dry(_)
             | State::Ending { .. }
             | State::Lingering { .. } => {}
         }
@@ -241,6 +258,7 @@ impl Connection {
             | State::Ready { .. }
             | State::Taken
             | State::Writing(_)
+            | State::Dry(_)
             | State::Ending { .. } => CloseReason::Quit,
         }
     }

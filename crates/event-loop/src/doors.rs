@@ -91,6 +91,18 @@ impl Doors {
         }
     }
 
+    /// Whether somebody may wait at a door of which this worker would not know.
+    pub(crate) fn any_unwatched(&self, cx: &Context) -> bool {
+        cx.listeners().zip(&self.doors).any(|(id, door)| !door.registered && cx.may_accept(id))
+    }
+
+    /// Looks at those at the next accept.
+    pub(crate) fn suspect_unwatched(&mut self) {
+        for door in &mut self.doors {
+            door.hot |= !door.registered;
+        }
+    }
+
     /// When accepting may be tried again, if that is still to come.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         self.again.filter(|again| *again > now)

@@ -1,24 +1,27 @@
 mod flush;
+mod hands;
 mod held;
 mod wait;
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use rserve_arbiter::Context;
-use rserve_http::{ConnectInfo, Response};
+use rserve_http::Response;
 use slab::Slab;
 
 use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Step};
 use crate::doors::Doors;
+use crate::sending::First;
 use crate::settings::HttpSettings;
 use crate::shared::Shared;
 use crate::taken::Taken;
 use crate::unsent::Unsent;
 use crate::window::Window;
+use hands::Hands;
 use held::Held;
 
 /// Many connections on one thread: it accepts, reads, writes, and minds the time limits; whole requests come out, and
@@ -47,6 +50,7 @@ pub struct EventLoop {
     lingering: usize,
     /// Those with a whole request, in the order in which it became whole; one that has its turn stays in front.
     ready: VecDeque<usize>,
+    hands: Hands,
     unsent: Unsent,
     shared: Shared,
     events: Vec<EpollEvent>,
@@ -70,6 +74,7 @@ const EVENTS: usize = 256;
 const UNWATCHED_ACCEPTS: u8 = 16;
 
 const WAKE: u64 = u64::MAX;
+const NUDGE: u64 = u64::MAX - 1;
 const FIRST_DOOR: u64 = 1 << 32;
 
 impl EventLoop {
@@ -88,6 +93,7 @@ impl EventLoop {
             connections: Slab::new(),
             lingering: 0,
             ready: VecDeque::new(),
+            hands: Hands::ONE,
             unsent: Unsent::new(),
             shared: Shared::new(settings, Instant::now()),
             events: vec![EpollEvent::empty(); EVENTS],
@@ -99,8 +105,8 @@ impl EventLoop {
     }
 
     /// One pass: sends the responses that were held back, waits for something to happen, reads and writes what can be,
-    /// closes what is over its time, and accepts one connection if no request is ready, or if all are served that were
-    /// ready when somebody came.
+    /// closes what is over its time, and accepts one connection if a hand is free for it (no request is ready, where there
+    /// is one hand), or if all are served that were ready when somebody came.
     ///
     /// Blocks up to [`Context::wait_limit`], and not at all while a request is ready. `false`: it was woken or has
     /// waited in vain, so the worker's step is to return once the requests that are ready are served.
@@ -109,20 +115,31 @@ impl EventLoop {
     ///
     /// What `epoll_wait(2)` and `epoll_ctl(2)` say.
     pub fn poll(&mut self, cx: &mut Context) -> io::Result<bool> {
+        self.poll_for(cx, Duration::MAX)
+    }
+
+    /// As [`poll`](Self::poll), and blocks no longer than `most`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_for(&mut self, cx: &mut Context, most: Duration) -> io::Result<bool> {
         self.flush()?;
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
+        self.tell_free_hands();
         let mut go_on = true;
         if self.must_look(cx) {
             self.unwatched_accepts = 0;
-            let seen = self.wait(cx)?;
+            let seen = self.wait(cx, most)?;
             // An expired deadline counts only once all that had come by then has been read.
             if seen.all {
                 self.expire()?;
             }
             go_on = seen.something && !seen.wake;
+            self.tell_free_hands();
         }
-        if self.may_take_more(cx) && self.is_turn_of_a_newcomer() {
+        if self.may_take_more(cx) && self.is_turn_of_a_newcomer(cx) {
             self.accept(cx)?;
         }
         self.doors.let_go(cx, &self.epoll)?;
@@ -138,18 +155,10 @@ impl EventLoop {
     ///
     /// What `epoll_ctl(2)` says.
     pub fn next_request(&mut self, cx: &Context) -> io::Result<Option<Taken>> {
-        if self.must_flush() {
-            self.flush()?;
-        }
-        let Some(key) = self.ready.pop_front() else { return Ok(None) };
-        let held = &mut self.connections[key];
-        if held.in_turn == 0 {
-            self.turns += 1;
-        }
-        let connection = &mut held.connection;
-        let incoming = connection.take_request().expect("invariant: a connection is queued when its request is whole");
-        let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.stopping() };
-        Ok(Some(Taken { key, incoming, connect, believed: connection.believed }))
+        let Some(key) = self.next_ready()? else { return Ok(None) };
+        let incoming = self.connections[key].connection.take_request();
+        let incoming = incoming.expect("invariant: a connection is queued when its request is whole");
+        Ok(Some(self.taken(cx, key, incoming)))
     }
 
     /// Takes the response to a request. A small one is sent together with others, by [`flush`](Self::flush) at the
@@ -159,13 +168,24 @@ impl EventLoop {
     ///
     /// What `epoll_ctl(2)` says.
     pub fn respond(&mut self, cx: &Context, request: Taken, response: Response) -> io::Result<()> {
+        self.respond_with(cx, request, response, None)
+    }
+
+    fn respond_with(
+        &mut self,
+        cx: &Context,
+        request: Taken,
+        response: Response,
+        first: Option<First>,
+    ) -> io::Result<()> {
         let now = Instant::now();
         self.unsent.note_call(self.shared.now, now);
         self.shared.now = now;
         self.follow_phase(cx);
+        self.hands.taken -= 1;
         let Taken { key, incoming, .. } = request;
         let held = &mut self.connections[key];
-        let step = held.connection.respond(incoming, response, &mut self.shared);
+        let step = held.connection.respond(incoming, response, first, &mut self.shared);
         if held.connection.has_output() && !held.connection.is_stuck() {
             self.unsent.add(key, now);
         }
@@ -216,32 +236,6 @@ impl EventLoop {
             || self.unwatched_accepts >= UNWATCHED_ACCEPTS
             || !self.doors.any_hot(self.shared.now)
             || !self.may_take_more(cx)
-    }
-
-    /// Whether all requests are served that were there before somebody came to a door.
-    ///
-    /// While a request is ready the newcomer is left to a sibling. But if in all the time that those before it took no
-    /// sibling had a hand free, it has waited as long as they, and may not be put off by others for ever.
-    fn is_turn_of_a_newcomer(&mut self) -> bool {
-        if self.ready.is_empty() {
-            self.let_in_at = None;
-            return true;
-        }
-        if !self.doors.any_hot(self.shared.now) {
-            self.let_in_at = None;
-            return false;
-        }
-        let turn = *self.let_in_at.get_or_insert(self.turns + self.ready.len() as u64);
-        let is_turn = self.turns >= turn;
-        if is_turn {
-            self.let_in_at = None;
-        }
-        is_turn
-    }
-
-    fn may_take_more(&self, cx: &Context) -> bool {
-        self.connections.len() < self.shared.settings.worker_connections
-            && (self.window.has_room() || cx.workers() == 1)
     }
 
     fn accept(&mut self, cx: &mut Context) -> io::Result<()> {

@@ -12,9 +12,30 @@ use crate::app_panic::catch_app_panic;
 #[derive(Debug)]
 pub(crate) struct Sending {
     queue: VecDeque<Bytes>,
-    body: Body,
+    source: Source,
     framing: Outgoing,
     ended: bool,
+}
+
+/// Where the pieces of a body come from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) body: Body,
+    /// Asking the body runs the app, which may block. Then it is asked only by [`Sending::fetch`], where that may be.
+    pub(crate) elsewhere: bool,
+    /// What it said when it was asked there.
+    pub(crate) fetched: Option<Fetched>,
+}
+
+/// What a body says: its next piece, its end, or why it cannot go on.
+pub(crate) type Fetched = Result<Option<Bytes>, String>;
+
+/// What a body said when it was asked before its response was sent.
+#[derive(Debug)]
+pub(crate) struct First {
+    /// The body's length before that.
+    pub(crate) length: Option<u64>,
+    pub(crate) fetched: Fetched,
 }
 
 /// How far it got.
@@ -24,6 +45,8 @@ pub(crate) enum Sent {
     All,
     /// The rest must wait until the socket is writable.
     Part,
+    /// All that the body gave; it is to be asked for more by [`Sending::fetch`].
+    Dry,
 }
 
 /// Why a response cannot be finished.
@@ -47,10 +70,10 @@ impl Sending {
     pub(crate) fn start(
         socket: &Socket,
         head: &mut Vec<u8>,
-        body: Body,
+        source: Source,
         framing: Outgoing,
     ) -> (Self, Result<Sent, Cut>) {
-        let mut sending = Self { queue: VecDeque::new(), body, framing, ended: framing == Outgoing::None };
+        let mut sending = Self { queue: VecDeque::new(), source, framing, ended: framing == Outgoing::None };
         let sent = sending.send_first(socket, head);
         (sending, sent)
     }
@@ -60,6 +83,9 @@ impl Sending {
         let mut moved = false;
         for _ in 0..WRITES_PER_TURN {
             if self.queue.is_empty() {
+                if self.is_dry() {
+                    return (moved, Ok(Sent::Dry));
+                }
                 match self.refill() {
                     Ok(true) => {}
                     Ok(false) => return (moved, Ok(Sent::All)),
@@ -75,9 +101,21 @@ impl Sending {
         (moved, Ok(Sent::Part))
     }
 
+    /// Asks the body for its next piece, where that may block.
+    pub(crate) fn fetch(&mut self) {
+        self.source.fetched = Some(fetch(&mut self.source.body));
+    }
+
+    /// Whether the body has to be asked elsewhere before it can go on.
+    fn is_dry(&self) -> bool {
+        let Source { body, elsewhere, fetched } = &self.source;
+        !self.ended && *elsewhere && fetched.is_none() && body.in_memory().is_none()
+    }
+
     fn send_first(&mut self, socket: &Socket, head: &mut Vec<u8>) -> Result<Sent, Cut> {
         let mut data = Bytes::new();
         if !self.ended
+            && !self.is_dry()
             && let Some(piece) = self.pull()?
         {
             match self.framing {
@@ -127,10 +165,8 @@ impl Sending {
 
     /// The next piece of the body, held against the length that was announced.
     fn pull(&mut self) -> Result<Option<Bytes>, Cut> {
-        let piece = match catch_app_panic(|| self.body.next_chunk()) {
-            Ok(piece) => piece.transpose().map_err(|error| Cut::Body(error.to_string()))?,
-            Err(panic) => return Err(Cut::Body(format!("it panicked: {panic}"))),
-        };
+        let fetched = self.source.fetched.take().unwrap_or_else(|| fetch(&mut self.source.body));
+        let piece = fetched.map_err(Cut::Body)?;
         let given = piece.as_ref().map_or(0, Bytes::len) as u64;
         if let Outgoing::Length(left) = &mut self.framing {
             match left.checked_sub(given) {
@@ -167,6 +203,14 @@ impl Sending {
             }
             self.queue.pop_front();
         }
+    }
+}
+
+/// Asks a body for its next piece: this runs the app, and may block.
+pub(crate) fn fetch(body: &mut Body) -> Fetched {
+    match catch_app_panic(|| body.next_chunk()) {
+        Ok(piece) => piece.transpose().map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("it panicked: {panic}")),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     /// Where discarded input is read to.
     pub(crate) scratch: Vec<u8>,
     pub(crate) phase: Phase,
+    /// Bodies that are not in memory are asked for their pieces on other threads.
+    pub(crate) asks_elsewhere: bool,
 }
 
 impl Shared {
@@ -32,6 +34,7 @@ impl Shared {
             outputs: OutputPool::default(),
             scratch: Vec::new(),
             phase: Phase::Serving,
+            asks_elsewhere: false,
         }
     }
 

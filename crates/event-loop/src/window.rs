@@ -21,6 +21,7 @@ pub(crate) struct Window {
     size: usize,
     largest: usize,
     young: usize,
+    free_hands: usize,
     /// Those accepted in an earlier generation are not counted any more.
     generation: u32,
     full_since: Option<Instant>,
@@ -33,12 +34,23 @@ pub(crate) struct Place(u32);
 
 impl Window {
     pub(crate) const fn new(largest: usize) -> Self {
-        Self { size: 1, largest, young: 0, generation: 0, full_since: None, grown: None }
+        Self { size: 1, largest, young: 0, free_hands: 1, generation: 0, full_since: None, grown: None }
     }
 
     /// Whether one more may be accepted.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.young < self.size
+    pub(crate) fn has_room(&self) -> bool {
+        self.young < self.size.max(self.free_hands)
+    }
+
+    /// So many requests could be taken up at once: nobody who brings one of them waits for another.
+    pub(crate) fn set_free_hands(&mut self, free_hands: usize, now: Instant) {
+        if free_hands != self.free_hands {
+            self.free_hands = free_hands;
+            if self.has_room() {
+                self.full_since = None;
+            }
+            self.note_whether_full(now);
+        }
     }
 
     /// Counts a connection that has brought nothing yet.
@@ -144,6 +156,20 @@ mod tests {
         assert_eq!(window.deadline(), Some(shrunk + PATIENCE));
         window.tick(shrunk + PATIENCE);
         assert!(window.has_room());
+    }
+
+    #[test]
+    fn each_free_hand_is_room_for_one() {
+        let (mut window, now) = (Window::new(1000), Instant::now());
+        window.set_free_hands(3, now);
+        let _ = (window.enter(now), window.enter(now));
+        assert!(window.has_room());
+        window.set_free_hands(2, now + MS);
+        assert!(!window.has_room());
+        assert_eq!(window.deadline(), Some(now + MS + PATIENCE));
+        window.set_free_hands(3, now + 2 * MS);
+        assert!(window.has_room());
+        assert_eq!(window.deadline(), None);
     }
 
     #[test]

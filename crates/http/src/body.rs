@@ -74,18 +74,20 @@ impl Body {
         }
     }
 
-    /// The bytes that are to come, if all of them are in memory: neither a reader nor a stream has to be asked.
+    /// The bytes that are to come, if all of them are in memory: neither a reader nor a stream has to be asked. A reader
+    /// that has given all that was promised is not asked again.
     ///
     /// ```
     /// use rserve_http::Body;
     ///
     /// assert_eq!(Body::from("hello").in_memory(), Some(&b"hello"[..]));
-    /// assert_eq!(Body::reader(std::io::empty(), 0).in_memory(), None);
+    /// assert_eq!(Body::reader(std::io::repeat(b'a'), 1).in_memory(), None);
+    /// assert_eq!(Body::reader(std::io::repeat(b'a'), 0).in_memory(), Some(&b""[..]));
     /// ```
     #[must_use]
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.0 {
-            Kind::Empty => Some(b""),
+            Kind::Empty | Kind::Reader { left: 0, .. } => Some(b""),
             Kind::Bytes(bytes) => Some(bytes),
             Kind::Reader { .. } | Kind::Stream { .. } => None,
         }

@@ -25,7 +25,7 @@ impl Connection {
             State::Head { incoming, answered } => self.read_on(incoming, answered, 0, shared),
             State::Body { incoming, unmarked } => self.read_on(incoming, None, unmarked, shared),
             State::Lingering { reason, read } => self.discard(reason, read, shared),
-            state @ (State::Ready { .. } | State::Taken | State::Writing(_) | State::Ending { .. }) => {
+            state @ (State::Ready { .. } | State::Taken | State::Writing(_) | State::Dry(_) | State::Ending { .. }) => {
                 self.state = state;
                 Step::Wait
             }

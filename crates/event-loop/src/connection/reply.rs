@@ -1,12 +1,12 @@
 use std::mem;
 
 use http::StatusCode;
-use rserve_http::{Body, Outgoing, Response, encode_error, encode_head};
+use rserve_http::{Outgoing, Response, encode_error, encode_head};
 
 use super::{Connection, State, Step, Writing};
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
-use crate::sending::{COPIED, Sending, Sent};
+use crate::sending::{COPIED, First, Sending, Sent, Source};
 use crate::shared::Shared;
 
 /// With this much unsent the connection sends at once.
@@ -16,17 +16,25 @@ const OUTPUT: usize = 16 * 1024;
 impl Connection {
     /// Puts the response to the request that was taken into the output if it is small and there, and sends it as far as
     /// the client takes it otherwise.
-    pub(crate) fn respond(&mut self, incoming: Box<Incoming>, response: Response, shared: &mut Shared) -> Step {
+    /// `first`: what the body said, if it has been asked already.
+    pub(crate) fn respond(
+        &mut self,
+        incoming: Box<Incoming>,
+        response: Response,
+        first: Option<First>,
+        shared: &mut Shared,
+    ) -> Step {
         let mut exchange = incoming.head().index().exchange();
         exchange.keep_alive &= shared.keeps_connections();
-        let is_small = response.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
+        let is_small = first.is_none() && response.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
         if !is_small && self.has_output() {
             // Earlier responses go even if this one fails. If the client has left, sending this one tells.
             let _ = self.flush(shared);
         }
         let output = shared.outputs.bytes_of(&mut self.output);
         let (parts, body) = response.into_parts();
-        let (framing, persist) = match encode_head(&parts, body.len(), &exchange, shared.date.at(shared.now), output) {
+        let length = first.as_ref().map_or_else(|| body.len(), |first| first.length);
+        let (framing, persist) = match encode_head(&parts, length, &exchange, shared.date.at(shared.now), output) {
             Ok(encoded) => encoded,
             Err(error) => {
                 tracing::error!(request = %incoming.line(), %error, "a response cannot be sent");
@@ -37,7 +45,9 @@ impl Connection {
             }
         };
         if !is_small {
-            return self.send_body(incoming, body, framing, persist, shared);
+            let fetched = first.map(|first| first.fetched);
+            let source = Source { body, elsewhere: shared.asks_elsewhere, fetched };
+            return self.send_body(incoming, source, framing, persist, shared);
         }
         if framing != Outgoing::None {
             output.extend_from_slice(body.in_memory().unwrap_or_default());
@@ -52,13 +62,13 @@ impl Connection {
     fn send_body(
         &mut self,
         incoming: Box<Incoming>,
-        body: Body,
+        source: Source,
         framing: Outgoing,
         persist: bool,
         shared: &mut Shared,
     ) -> Step {
         let Some(output) = &mut self.output else { return Step::Wait };
-        let (sending, sent) = Sending::start(&self.socket, output.hand_over(), body, framing);
+        let (sending, sent) = Sending::start(&self.socket, output.hand_over(), source, framing);
         shared.outputs.give_back(&mut self.output);
         match sent {
             Ok(Sent::All) => self.after_response(incoming, persist, shared),
@@ -67,8 +77,23 @@ impl Connection {
                 self.state = State::Writing(Box::new(Writing { incoming, sending, persist }));
                 Step::Wait
             }
+            Ok(Sent::Dry) => self.ask(Box::new(Writing { incoming, sending, persist })),
             Err(cut) => self.cut(cut, &incoming),
         }
+    }
+
+    /// Has the body asked for more, elsewhere.
+    fn ask(&mut self, writing: Box<Writing>) -> Step {
+        self.state = State::Dry(writing);
+        self.deadline = None;
+        Step::Resume
+    }
+
+    /// Goes on with a response that was given away, now that its body has been asked.
+    pub(crate) fn go_on(&mut self, writing: Box<Writing>, shared: &mut Shared) -> Step {
+        self.state = State::Writing(writing);
+        self.deadline = Some(shared.now + shared.settings.write_timeout);
+        self.on_writable(shared)
     }
 
     /// Goes on with the response, when there is room for more. May be called in vain.
@@ -87,6 +112,7 @@ impl Connection {
                         self.state = State::Writing(writing);
                         Step::Wait
                     }
+                    Ok(Sent::Dry) => self.ask(writing),
                     Ok(Sent::All) => self.after_response(writing.incoming, writing.persist, shared),
                     Err(cut) => self.cut(cut, &writing.incoming),
                 }

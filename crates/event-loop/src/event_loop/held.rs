@@ -44,4 +44,12 @@ impl Held {
         self.missed = false;
         Ok(())
     }
+
+    /// Has the kernel say nothing of it until [`watch`](Self::watch).
+    pub(super) fn unwatch(&mut self, epoll: &Epoll) -> io::Result<()> {
+        if self.registered.take().is_some() {
+            epoll.delete(&self.connection.socket)?;
+        }
+        Ok(())
+    }
 }

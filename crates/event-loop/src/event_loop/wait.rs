@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{EpollFlags, EpollTimeout};
 use rserve_arbiter::Context;
 
-use super::{EventLoop, FIRST_DOOR, WAKE};
+use super::{EventLoop, FIRST_DOOR, NUDGE, WAKE};
 use crate::connection::Interest;
 use crate::phase::Phase;
 
@@ -25,9 +25,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Waiting, and what comes of it: events and deadlines.
 impl EventLoop {
     /// Waits and handles what happened.
-    pub(super) fn wait(&mut self, cx: &Context) -> io::Result<Seen> {
-        let limit = self.wait_limit(cx);
-        let willing = self.may_take_more(cx);
+    pub(super) fn wait(&mut self, cx: &Context, most: Duration) -> io::Result<Seen> {
+        let limit = self.wait_limit(cx).min(most);
+        let willing = self.may_take_more(cx) && (self.has_free_hand() || limit.is_zero());
         // Whoever does not sleep takes no sibling's wake-up, so a door may stay in the set for now.
         if willing || !limit.is_zero() {
             self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
@@ -47,6 +47,7 @@ impl EventLoop {
             let event = self.events[index];
             match event.data() {
                 WAKE => seen.wake = true,
+                NUDGE => {}
                 door if door >= FIRST_DOOR => self.doors.set_hot((door - FIRST_DOOR) as usize),
                 key => self.on_event(cx, key as usize, event.events())?,
             }
@@ -69,10 +70,10 @@ impl EventLoop {
     }
 
     fn wait_limit(&self, cx: &Context) -> Duration {
-        let accept_now = self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
+        let accept_now = self.has_free_hand() && self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
         // With nothing in hand and nobody to come, the harness wants to hear of it.
         let done = self.connections.is_empty() && matches!(self.shared.phase, Phase::Leaving { .. });
-        if accept_now || done || !self.ready.is_empty() {
+        if accept_now || done || (!self.ready.is_empty() && self.may_take_out()) {
             return Duration::ZERO;
         }
         let full = if cx.workers() > 1 { self.window.deadline() } else { None };
@@ -94,16 +95,24 @@ impl EventLoop {
                 held.connection.on_readable(&mut self.shared)
             }
             Some(Interest::Write) => {
-                // Pulling more of the body runs the app.
-                if let Some(line) = held.connection.line_in_writing() {
-                    cx.begin_request(self.shared.now, line);
+                if self.shared.asks_elsewhere {
+                    held.connection.on_writable(&mut self.shared)
+                } else {
+                    // Pulling more of the body runs the app.
+                    if let Some(line) = held.connection.line_in_writing() {
+                        cx.begin_request(self.shared.now, line);
+                    }
+                    let step = held.connection.on_writable(&mut self.shared);
+                    cx.end_request();
+                    step
                 }
-                let step = held.connection.on_writable(&mut self.shared);
-                cx.end_request();
-                step
             }
             None => {
                 held.missed = true;
+                // Of room to write it tells again with each wait.
+                if held.registered == Some(Interest::Write) {
+                    held.unwatch(&self.epoll)?;
+                }
                 return Ok(());
             }
         };
