@@ -7,7 +7,8 @@ use crate::support::{each_class, peers, skip, turn};
 each_class!(a_server_that_drains_is_clean);
 
 fn a_server_that_drains_is_clean(class: &str) {
-    let output = drain_check(&["--path", "/sleep/50", "--", "-k", class, "--drain-on-term", "--drain-quiet", "0.5"]);
+    let server = ["--", "--drain-on-term", "--drain-quiet", "0.5", "-k"].into_iter().chain(class.split(' '));
+    let output = drain_check(&["--path", "/sleep/50"].into_iter().chain(server).collect::<Vec<_>>());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let (requests, lost) = verdict(&output);
     assert!(requests > 100, "{output:?}");

@@ -66,7 +66,7 @@ pub(crate) struct Flags {
     #[arg(short = 'k', long, value_name = "CLASS", default_value = "sync", help_heading = WORKER_PROCESSES)]
     pub(crate) worker_class: String,
 
-    /// Threads that run the app in each worker, in a worker class that has them
+    /// Threads that run the app in each worker; with sync, above 1 means threaded
     #[arg(long, value_name = "N", default_value = "1", help_heading = WORKER_PROCESSES)]
     // Each may hold a request, its body and a stack; more than this is a slip.
     #[arg(value_parser = values::number(1, 4096))]

@@ -11,6 +11,7 @@ use clap::Command;
 use rserve_arbiter::{Arbiter, BootError, Built, Context, Exit, Program, Settings, WorkerClass};
 use rserve_event_loop::{HttpSettings, Site};
 use rserve_http::App;
+use tracing::info;
 
 use crate::{
     Error, LoaderSettings,
@@ -28,7 +29,7 @@ use crate::{
 /// exit code.
 ///
 /// The first app added is the one that is served when the command line names none. The demo app is always there, as
-/// `demo`, behind yours. The worker classes `sync` and `async` are always there.
+/// `demo`, behind yours. The worker classes `sync`, `threaded` and `async` are always there.
 ///
 /// The crate's own page has an example.
 #[must_use = "nothing is served until `main` is called"]
@@ -49,7 +50,7 @@ impl Server {
     /// The plain server: the worker classes that come with it, and the demo app.
     pub fn new() -> Self {
         let demo = NamedApp { name: demo::NAME, app: demo::app(), health_path: Some(demo::HEALTH_PATH) };
-        let classes = vec![rserve_worker_sync::CLASS, rserve_worker_async::CLASS];
+        let classes = vec![rserve_worker_sync::CLASS, rserve_worker_threaded::CLASS, rserve_worker_async::CLASS];
         Self { classes, apps: Vec::new(), demo, loader: None }
     }
 
@@ -137,6 +138,7 @@ impl Server {
         }
         log::init(said.flags.log_level, said.flags.log_format);
         sources.log();
+        say_if_another(class, &said.flags);
         let preloaded = if said.flags.python.preload { Some(self.load(&site.app)?) } else { None };
         let mut arbiter = Arbiter::bind(settings)?;
         if let Some(host) = self.loader.as_ref().and_then(|loader| loader.host()) {
@@ -148,7 +150,7 @@ impl Server {
 
     /// What the flags come to, with the apps and classes that there are.
     fn resolve(&self, flags: &Flags) -> Result<(Settings, WorkerClass<Site>, AppSite), Error> {
-        let class = self.find_class(&flags.worker_class)?;
+        let class = with_threads(self.find_class(&flags.worker_class)?, flags.threads);
         let found = self.find_app(flags)?;
         let Config { arbiter, http, health, threads } =
             Config::new(flags, class.name, found.and_then(|app| app.health_path))?;
@@ -253,6 +255,7 @@ impl Program for Running {
         let one_line = |error: Error| error.to_string().replace('\n', "; ");
         let said = self.sources.read_again(&self.plan.said).map_err(one_line)?;
         let (settings, class, site) = self.server.resolve(&said.flags).map_err(one_line)?;
+        say_if_another(class, &said.flags);
         self.next = Some(Plan { said, class, site });
         Ok(settings)
     }
@@ -272,6 +275,17 @@ fn change_folder(folder: Option<&Path>) -> Result<(), Error> {
 impl Default for Server {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The class that was chosen, or the one with threads if it has none and several are wanted, as with gunicorn.
+fn with_threads(typed: WorkerClass<Site>, threads: u32) -> WorkerClass<Site> {
+    if typed.name == rserve_worker_sync::CLASS.name && threads > 1 { rserve_worker_threaded::CLASS } else { typed }
+}
+
+fn say_if_another(class: WorkerClass<Site>, flags: &Flags) {
+    if class.name != flags.worker_class {
+        info!("--threads {}: the worker class is {}, not {}", flags.threads, class.name, flags.worker_class);
     }
 }
 

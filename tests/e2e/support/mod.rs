@@ -48,6 +48,11 @@ macro_rules! each_class {
             }
 
             #[test]
+            fn threaded() {
+                super::$body("threaded --threads 4");
+            }
+
+            #[test]
             fn r#async() {
                 super::$body("async");
             }
@@ -56,6 +61,11 @@ macro_rules! each_class {
             #[test]
             fn sync() {
                 super::$alone("sync");
+            }
+
+            #[test]
+            fn threaded() {
+                super::$alone("threaded");
             }
         })+)?
     };

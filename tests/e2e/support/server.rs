@@ -62,10 +62,10 @@ impl Exit {
 }
 
 impl Server {
-    /// A server of this worker class, to be given more arguments and started.
+    /// A server of this worker class, to be given more arguments and started. Flags of the class may follow its name.
     pub(crate) fn builder(class: &str) -> Builder {
         Builder {
-            args: vec!["-k".into(), class.into()],
+            args: ["-k"].into_iter().chain(class.split(' ')).map(Into::into).collect(),
             log_format: "json",
             env: Vec::new(),
             sockets: Vec::new(),

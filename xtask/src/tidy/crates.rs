@@ -10,6 +10,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/event-loop", &["rserve-arbiter", "rserve-http"]),
     ("crates/worker-async", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/worker-sync", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
+    ("crates/worker-threaded", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/conformance", &[]),
     (
         "crates/cli",
@@ -20,6 +21,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
             "rserve-http",
             "rserve-worker-async",
             "rserve-worker-sync",
+            "rserve-worker-threaded",
         ],
     ),
     ("examples/custom-worker", &["rserve"]),

@@ -22,7 +22,28 @@ fn refused(server: Server, words: &[&str], exit: Exit, text: &str) {
 
 #[test]
 fn an_unknown_class_lists_those_there_are() {
-    refused(Server::new(), &["-k", "gthread"], Exit::Usage, "no worker class 'gthread' (there are: sync, async)");
+    refused(
+        Server::new(),
+        &["-k", "gthread"],
+        Exit::Usage,
+        "no worker class 'gthread' (there are: sync, threaded, async)",
+    );
+}
+
+#[test]
+fn sync_with_several_threads_is_threaded() {
+    for (words, class) in [
+        (&[][..], "sync"),
+        (&["--threads", "1"], "sync"),
+        (&["--threads", "2"], "threaded"),
+        (&["-k", "sync", "--threads", "2"], "threaded"),
+        (&["-k", "threaded"], "threaded"),
+        (&["-k", "async", "--threads", "2"], "async"),
+    ] {
+        let server = Server::new();
+        let said = sources(&server, words).ok().unwrap().read().unwrap();
+        assert_eq!(server.resolve(&said.flags).unwrap().1.name, class, "{words:?}");
+    }
 }
 
 #[test]

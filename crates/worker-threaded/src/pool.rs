@@ -1,0 +1,142 @@
+use std::cell::Cell;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+use crate::queue::Queue;
+
+/// Threads that run jobs, while their owner waits for something else.
+///
+/// They are a rayon pool, so that an app which uses rayon has its parallel work done by them. But a job of ours is not a
+/// job of rayon's: one of rayon's, a *shift*, runs ours until there are none. One shift lingers for a while when there are
+/// none, since a thread of rayon's that has nothing to do looks for work for several microseconds before it sleeps.
+pub(crate) struct Pool<J, D> {
+    threads: ThreadPool,
+    shared: Arc<Shared<J, D>>,
+}
+
+struct Shared<J, D> {
+    queue: Mutex<Queue<J, D>>,
+    linger: Condvar,
+    run: Box<dyn Fn(J) -> D + Send + Sync>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// A thread belongs to rayon again after this long, for what the app has given rayon to do.
+const SHIFT: Duration = Duration::from_millis(20);
+
+impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
+    /// Starts the threads. `run` is called on them and must not panic; `wake` ends the owner's wait.
+    pub(crate) fn new(
+        threads: usize,
+        run: impl Fn(J) -> D + Send + Sync + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, ThreadPoolBuildError> {
+        let queue = Mutex::new(Queue::new(threads, Instant::now()));
+        let shared = Arc::new(Shared { queue, linger: Condvar::new(), run: Box::new(run), wake: Box::new(wake) });
+        let threads =
+            ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("app {index}")).build()?;
+        Ok(Self { threads, shared })
+    }
+
+    /// Hands jobs in, and says how long the owner may wait at most before it calls this again, with or without new ones.
+    pub(crate) fn submit(&self, now: Instant, jobs: &mut Vec<J>) -> Duration {
+        let mut queue = self.shared.lock();
+        queue.push(now, jobs.drain(..));
+        let (wake, wait) = (queue.wake_threads(now), queue.wait());
+        drop(queue);
+        if wake.lingering {
+            // Another may have begun to linger where the one that is meant has not left yet.
+            self.shared.linger.notify_all();
+        }
+        for _ in 0..wake.sleeping {
+            let shared = Arc::clone(&self.shared);
+            self.threads.spawn(move || shared.shift());
+        }
+        wait
+    }
+
+    /// Takes what is done, in exchange for an empty vector.
+    pub(crate) fn collect(&self, done: &mut Vec<D>) {
+        self.shared.lock().collect(done);
+    }
+
+    /// Since when no thread was free for a job, and none has taken one.
+    pub(crate) fn stuck_since(&self) -> Option<Instant> {
+        self.shared.lock().stuck_since()
+    }
+}
+
+impl<J, D> Shared<J, D> {
+    /// On a thread of the pool: runs jobs.
+    fn shift(&self) {
+        thread_local! {
+            static IN_JOB: Cell<bool> = const { Cell::new(false) };
+        }
+        if IN_JOB.get() {
+            // The app waits for parallel work of its own here, and rayon gave its thread this to do meanwhile. The job that
+            // waits would have to wait for others, with the locks that it may hold.
+            self.lock().refuse(Instant::now());
+            return (self.wake)();
+        }
+        let mut now = Instant::now();
+        let until = now + SHIFT;
+        let mut done = None;
+        loop {
+            let mut queue = self.lock();
+            if let Some((took, done)) = done.take() {
+                queue.bring(took, now, done);
+            }
+            let job = if now < until { queue.take(now) } else { None };
+            let wake = queue.wake_loop(now, job.is_none());
+            drop(queue);
+            if wake {
+                (self.wake)();
+            }
+            let Some(job) = job else {
+                if !self.linger(until.saturating_duration_since(now)) {
+                    return;
+                }
+                now = Instant::now();
+                continue;
+            };
+            let took = now;
+            IN_JOB.set(true);
+            done = Some((took, (self.run)(job)));
+            IN_JOB.set(false);
+            now = Instant::now();
+        }
+    }
+
+    /// Waits for the next job; false if the shift is over.
+    fn linger(&self, most: Duration) -> bool {
+        let mut queue = self.lock();
+        if most.is_zero() {
+            queue.sleep();
+            let leaves_jobs = !queue.is_empty();
+            drop(queue);
+            if leaves_jobs {
+                (self.wake)();
+            }
+            return false;
+        }
+        let Some(place) = queue.linger() else {
+            let stays = !queue.is_empty();
+            if !stays {
+                queue.sleep();
+            }
+            return stays;
+        };
+        let waited = self.linger.wait_timeout_while(queue, most, |queue| queue.lingers(place));
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.stop_lingering(place)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<J, D>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use std::io;
+use std::time::Duration;
+
+use rserve_arbiter::{BootError, Built, Context, Drain, Worker, WorkerClass};
+use rserve_event_loop::{Done, EventLoop, Job, Site, quiet_app_panics};
+
+use crate::in_hand::InHand;
+use crate::pool::Pool;
+
+/// The class, for the registry.
+///
+/// ```
+/// assert_eq!(rserve_worker_threaded::CLASS.name, "threaded");
+/// ```
+pub const CLASS: WorkerClass<Site> =
+    WorkerClass { name: "threaded", summary: "as many at a time in each process as --threads says", build };
+
+/// After this long in one step the heart is to beat, though there is more to do.
+const STEP: Duration = Duration::from_millis(20);
+
+/// So many requests may wait for a thread where the threads find them: what a quick thread does in the time that it takes
+/// to wake the loop.
+const QUEUE: usize = 64;
+
+struct ThreadedWorker {
+    events: EventLoop,
+    pool: Pool<(u64, Job), (u64, Done)>,
+    in_hand: InHand,
+    /// The number of the request that the arbiter knows.
+    named: Option<u64>,
+    /// How long to wait at most.
+    wait: Duration,
+    jobs: Vec<(u64, Job)>,
+    done: Vec<(u64, Done)>,
+}
+
+fn build(site: &Site, cx: &mut Context) -> Built {
+    let app = site.blocking_app("threaded")?;
+    quiet_app_panics();
+    let events = EventLoop::with_hands(cx, site.http.clone(), site.threads, QUEUE)?;
+    let waker = events.waker()?;
+    let pool = Pool::new(site.threads, move |(number, job): (_, Job)| (number, job.run(&*app)), move || waker.wake())
+        .map_err(|error| BootError::worker(format!("{} threads cannot be started: {error}", site.threads)))?;
+    Ok(Box::new(ThreadedWorker {
+        events,
+        pool,
+        in_hand: InHand::default(),
+        named: None,
+        wait: Duration::MAX,
+        jobs: Vec::new(),
+        done: Vec::new(),
+    }))
+}
+
+impl ThreadedWorker {
+    /// Waits once, and does what there is to do then; false if the step is to return.
+    fn pass(&mut self, cx: &mut Context) -> io::Result<bool> {
+        let go_on = self.events.poll_for(cx, self.wait)?;
+        self.pool.collect(&mut self.done);
+        for (number, done) in self.done.drain(..) {
+            self.in_hand.remove(number);
+            self.events.finish(cx, done)?;
+        }
+        while let Some(job) = self.events.next_job(cx)? {
+            let number = self.in_hand.add(self.events.now(), job.line());
+            self.jobs.push((number, job));
+        }
+        self.wait = self.pool.submit(self.events.now(), &mut self.jobs);
+        self.name_the_oldest(cx);
+        Ok(go_on)
+    }
+
+    /// Tells the arbiter what to name if this worker has to be killed.
+    fn name_the_oldest(&mut self, cx: &Context) {
+        let oldest = self.in_hand.oldest();
+        let number = oldest.map(|(number, ..)| number);
+        if number != self.named {
+            self.named = number;
+            match oldest {
+                Some((_, since, line)) => cx.begin_request(since, line),
+                None => cx.end_request(),
+            }
+        }
+    }
+}
+
+impl Worker for ThreadedWorker {
+    fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
+        let until = self.events.now() + STEP;
+        while self.pass(cx)? && self.events.now() < until {}
+        cx.set_stuck_since(self.pool.stuck_since());
+        self.events.flush()
+    }
+
+    fn drain_step(&mut self, cx: &mut Context) -> io::Result<Drain> {
+        self.serve_step(cx)?;
+        Ok(match self.events.len() {
+            0 => Drain::Done,
+            in_flight => Drain::Pending { in_flight },
+        })
+    }
+
+    /// Does not wait for the threads: the process ends while they are in the app.
+    fn handle_quit(&mut self, _: &mut Context) {
+        self.events.quit();
+    }
+}
