@@ -24,6 +24,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
             "rserve-worker-threaded",
         ],
     ),
+    ("examples/axum", &["rserve"]),
     ("examples/custom-worker", &["rserve"]),
     ("crates/python", &["rserve"]),
     ("examples/hello", &["rserve"]),
