@@ -11,6 +11,7 @@ mod handshakes;
 mod harness;
 mod kill_points;
 mod patient;
+mod pods;
 mod process_1;
 mod proxy;
 mod reload;

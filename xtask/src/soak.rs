@@ -13,6 +13,6 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     // One test at a time: each of them loads both cores of a small machine by itself.
     let options = ["--nocapture", "--test-threads=1"];
     let test = ["test", "--locked", "--release", "--package", "rserve", "--test", "e2e", "--"];
-    let words = [&test[..], &["drain_loss", "handshakes", "rolling"], &options].concat();
+    let words = [&test[..], &["drain_loss", "handshakes", "pods", "rolling"], &options].concat();
     step("soak", || cargo(root, &words, &[("SOAK", &stops)]))
 }

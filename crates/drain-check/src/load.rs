@@ -198,8 +198,11 @@ impl Client {
 async fn open_loop(client: Client, ask: &Ask, rate: f64) -> Vec<Exchange> {
     let request: Arc<str> = ask.request(true).into();
     let (begin, mut clients) = (time::Instant::now(), Vec::new());
-    while !client.stopped() {
+    loop {
         time::sleep_until(begin + Duration::from_secs_f64(clients.len() as f64 / rate)).await;
+        if client.stopped() {
+            break;
+        }
         let (client, request) = (client.clone(), request.clone());
         clients.push(task::spawn_local(async move {
             let started = Instant::now();
@@ -291,6 +294,8 @@ fn failed_connect(error: &io::Error) -> Outcome {
     match error.kind() {
         // A Unix socket's path is gone once its server is.
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Outcome::Refused,
+        // And so may be the way to its address.
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Outcome::Refused,
         // The handshake had succeeded, and the connection was reset before we looked.
         io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => Outcome::Lost(Loss::Reset),
         io::ErrorKind::TimedOut => Outcome::NoAnswer,

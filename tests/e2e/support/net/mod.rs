@@ -5,10 +5,12 @@
 
 mod crowd;
 mod guest;
+mod node;
 mod peer;
 mod segment;
 
 pub(crate) use crowd::{Crowd, Manners};
+pub(crate) use node::{Node, on_own_node};
 pub(crate) use peer::Peer;
 pub(crate) use segment::Segment;
 
