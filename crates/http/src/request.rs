@@ -200,13 +200,17 @@ impl RequestBody {
             Self::Empty => Ok(Bytes::new()),
             Self::Bytes(bytes) => Ok(bytes),
             Self::Reader { reader, length } => {
-                let mut bytes = Vec::new();
+                // Room for all of them, rather than to grow and copy on the way there.
+                let mut bytes = Vec::with_capacity(length.min(MOST_AT_ONCE) as usize);
                 let read = reader.take(length).read_to_end(&mut bytes)? as u64;
                 if read < length { Err(cut_short(length - read)) } else { Ok(bytes.into()) }
             }
         }
     }
 }
+
+/// So much memory is taken on the word of whoever said how long a body is.
+const MOST_AT_ONCE: u64 = 16 * 1024 * 1024;
 
 impl Read for RequestBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
