@@ -27,8 +27,9 @@ each_class!(no_request_fails_in_a_rolling_restart);
 /// What to ask for, and how many requests a second two servers of two workers each can serve.
 fn capacity(name: &str) -> (&'static str, f64) {
     match name {
-        // As many in each worker as it runs handlers at once.
+        // In each worker as many at once as it has threads.
         "async" => ("/sleep/1000", 4.0 * 64.0),
+        "threaded --threads 4" => ("/sleep/200", 4.0 * 20.0),
         _ => ("/sleep/50", 4.0 * 20.0),
     }
 }
