@@ -4,6 +4,7 @@
 
 mod accept_rule;
 mod cli;
+mod containers;
 mod drain_check;
 mod drain_loss;
 mod drain_rules;
