@@ -65,6 +65,7 @@ impl Server {
     /// A server of this worker class, to be given more arguments and started. Flags of the class may follow its name.
     pub(crate) fn builder(class: &str) -> Builder {
         Builder {
+            program: binary(),
             args: ["-k"].into_iter().chain(class.split(' ')).map(Into::into).collect(),
             log_format: "json",
             env: Vec::new(),
@@ -201,6 +202,7 @@ impl Drop for Server {
 /// A server to be started.
 #[derive(Clone)]
 pub(crate) struct Builder {
+    program: PathBuf,
     args: Vec<String>,
     log_format: &'static str,
     env: Vec<(String, String)>,
@@ -213,6 +215,12 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    /// Another program than `rserve` that has its command line.
+    pub(crate) fn program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
     /// Hands it a listening socket as systemd does, and keeps that.
     pub(crate) fn activated(mut self, listener: &Arc<TcpListener>) -> Self {
         let address = listener.local_addr().expect("it is bound");
@@ -311,7 +319,7 @@ impl Builder {
             self.args.extend(bind.into_iter().flat_map(|bind| ["-b".into(), bind]));
             targets.push(target);
         }
-        let program = if self.unprivileged { binary_for_everyone(&dir) } else { binary() };
+        let program = if self.unprivileged { for_everyone(&self.program, &dir) } else { self.program.clone() };
         let mut command = match &self.activated {
             None if self.process_1 => {
                 let mut unshare = Command::new("unshare");
@@ -392,10 +400,10 @@ fn binary() -> PathBuf {
 }
 
 /// The program at a place where every user may run it: a checkout in somebody's home is out of reach for `nobody`.
-fn binary_for_everyone(dir: &TempDir) -> PathBuf {
+fn for_everyone(program: &Path, dir: &TempDir) -> PathBuf {
     let path = dir.path().join("rserve");
-    fs::hard_link(binary(), &path)
-        .or_else(|_| fs::copy(binary(), &path).map(|_| ()))
+    fs::hard_link(program, &path)
+        .or_else(|_| fs::copy(program, &path).map(|_| ()))
         .expect("the binary can be linked or copied");
     path
 }
