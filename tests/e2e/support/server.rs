@@ -216,6 +216,7 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Another program than `rserve` that has its command line.
+    #[allow(dead_code, reason = "for the benches, whose server is not the plain one")]
     pub(crate) fn program(mut self, program: PathBuf) -> Self {
         self.program = program;
         self
