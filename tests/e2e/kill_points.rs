@@ -20,7 +20,8 @@ each_class!(
     idle,
     idle_but_not_for_long,
     pipelined,
-    time_limits_hold_in_a_stop,
+    time_limits_hold_in_a_stop;
+    one at a time: behind_another,
 );
 
 /// A point of a request's life, and what becomes of the connection if the signal comes then: a row of the table.
@@ -44,6 +45,8 @@ struct Point {
 enum Reached {
     /// It waits for the worker, which may hold one connection and does.
     Queued,
+    /// Its worker has taken it, and is busy with the request of another when its own comes.
+    Behind,
     /// All that was sent has been read.
     Taken,
     Handler,
@@ -108,6 +111,13 @@ const NOTHING_SENT_BUT_SOON: Point = Point {
     drain: End::Served,
     counts_as: "answered",
     ..NOTHING_SENT
+};
+
+const BEHIND_ANOTHER: Point = Point {
+    name: "has sent a request that waits for the worker, which is busy with another",
+    before: HELLO,
+    reached: Reached::Behind,
+    ..IN_THE_HANDLER
 };
 
 const HALF_A_HEAD: Point = Point {
@@ -188,6 +198,10 @@ fn nothing_sent_but_soon(class: &str) {
     NOTHING_SENT_BUT_SOON.stop_in_each_way(class);
 }
 
+fn behind_another(class: &str) {
+    BEHIND_ANOTHER.stop_in_each_way(class);
+}
+
 fn half_a_head(class: &str) {
     HALF_A_HEAD.stop_in_each_way(class);
 }
@@ -223,7 +237,7 @@ fn time_limits_hold_in_a_stop(class: &str) {
     for (point, counts_as) in [(HALF_A_HEAD, "refused"), (HALF_A_BODY, "refused"), (HALF_A_RESPONSE, "client_gone")] {
         let limits = ["--header-timeout", LIMIT, "--body-timeout", LIMIT, "--write-timeout", LIMIT];
         let mut server = Server::builder(class).debug_log().drain(0.2).args(limits).start();
-        let mut conn = point.reach(&server, false);
+        let (mut conn, _) = point.reach(&server, false);
         server.signal(SIGTERM);
         if counts_as == "refused" {
             let refusal = conn.response().unwrap();
@@ -239,12 +253,13 @@ fn time_limits_hold_in_a_stop(class: &str) {
 
 #[test]
 fn the_table_in_the_docs_is_this_one() {
-    const POINTS: [&Point; 10] = [
+    const POINTS: [&Point; 11] = [
         &IN_THE_BACKLOG,
         &NOTHING_SENT,
         &NOTHING_SENT_BUT_SOON,
         &HALF_A_HEAD,
         &HALF_A_BODY,
+        &BEHIND_ANOTHER,
         &IN_THE_HANDLER,
         &HALF_A_RESPONSE,
         &IDLE,

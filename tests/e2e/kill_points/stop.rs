@@ -80,14 +80,13 @@ impl Point {
         let builder = Server::builder(class).args(["--keep-alive", "60"]);
         let is_queued = matches!(self.reached, Reached::Queued);
         let mut server = stop.start(if is_queued { builder.args(["--worker-connections", "1"]) } else { builder });
-        let held = is_queued.then(|| server.in_hand(if stop.cuts() { LONG } else { SHORT }));
         let began = Instant::now();
-        let mut conn = self.reach(&server, stop.cuts());
+        let (mut conn, other) = self.reach(&server, stop.cuts());
         let signalled = Instant::now();
         stop.make(&server);
         if !stop.cuts() {
-            if let Some(mut held) = held {
-                assert!(held.response().unwrap().closes());
+            if let Some(mut other) = other {
+                assert!(other.response().unwrap().closes());
             }
             self.go_on(&mut conn, if stop.drain { self.drain } else { self.classic }, began, signalled);
         }
@@ -103,7 +102,9 @@ impl Point {
         if let Some(deadline) = stop.deadline.filter(|_| counted == "aborted") {
             assert!(exit.at - signalled >= deadline, "cut after {:?}", exit.at - signalled);
         }
-        let says_cut = server.log().wait_for(SOON, |line| line.field("cut").is_some_and(|cut| cut == 1)).is_some();
+        // Behind another there are two in the same place.
+        let same = 1 + u64::from(matches!(self.reached, Reached::Behind));
+        let says_cut = server.log().wait_for(SOON, |line| line.field("cut").is_some_and(|cut| cut == same)).is_some();
         assert_eq!(
             says_cut,
             stop.cuts() && (is_queued || counted == "aborted"),
@@ -111,26 +112,34 @@ impl Point {
         );
         if stop.has_report() {
             let report = server.drain_report();
-            // Who waits in the backlog does so behind another.
             let accepted = u64::from(is_queued && !stop.cuts());
             let left = u64::from(is_queued && stop.cuts());
             let counts = ["open_at_term", "accepted", "left_in_queue", counted].map(|name| report.count(name));
-            assert_eq!(counts, [1, accepted, left, 1 + accepted], "{counted}: {report:?}");
+            assert_eq!(counts, [same, accepted, left, same + accepted], "{counted}: {report:?}");
         }
     }
 
-    /// A connection that is where the signal is to find it. If it is to be cut, its handler takes too long.
-    pub(super) fn reach(&self, server: &Server, cut: bool) -> Conn {
+    /// A connection that is where the signal is to find it, and the one that it has to wait for if that is so. If it is to
+    /// be cut, the handler takes too long.
+    pub(super) fn reach(&self, server: &Server, cut: bool) -> (Conn, Option<Conn>) {
+        let busy = || Some(server.in_hand(if cut { LONG } else { SHORT }));
+        let mut other = if let Reached::Queued = self.reached { busy() } else { None };
         let mut conn = Conn::open(&server.target()).unwrap();
+        if let Reached::Behind = self.reached {
+            assert!(wait_until(SOON, || conn.taken().unwrap()), "the server does not accept");
+            other = busy();
+        }
         conn.send(if cut { self.before.replace(SHORT, LONG) } else { self.before.into() }).unwrap();
         match self.reached {
             Reached::Queued => assert!(!conn.taken().unwrap(), "there is no room for it"),
+            // A class may have read it by now, or not.
+            Reached::Behind => {}
             Reached::Taken => assert!(wait_until(SOON, || conn.taken().unwrap()), "the server does not read"),
             Reached::Handler => server.wait_for_handler(),
             Reached::Writing => assert!(conn.readable_within(SOON), "no response begins"),
             Reached::Answered => assert!(!conn.response().unwrap().closes()),
         }
-        conn
+        (conn, other)
     }
 
     /// Does what the client still has to do, and sees how the connection ends.
