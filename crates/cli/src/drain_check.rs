@@ -2,6 +2,7 @@
 //! that it is wherever `rserve` is, and a program with an app of its own in it checks itself.
 
 use std::{
+    env,
     ffi::{OsStr, OsString},
     io,
     time::Duration,
@@ -64,8 +65,8 @@ struct Flags {
     options: Vec<OsString>,
 }
 
-/// Runs it; `program` is how this program was called, and `words` begin with [`NAME`].
-pub(crate) fn run(program: &OsStr, words: &[OsString]) -> Exit {
+/// Runs it; `words` begin with [`NAME`].
+pub(crate) fn run(words: &[OsString]) -> Exit {
     let flags = match Flags::try_parse_from(words) {
         Ok(flags) => flags,
         Err(error) => match answer(&error) {
@@ -83,17 +84,19 @@ pub(crate) fn run(program: &OsStr, words: &[OsString]) -> Exit {
         complain(format!("{} is drain-check's to choose: leave it out", bind.display()));
         return Exit::Usage;
     }
-    check(program, flags)
+    check(flags)
 }
 
-fn check(program: &OsStr, flags: Flags) -> Exit {
+fn check(flags: Flags) -> Exit {
     let is_ours = flags.command.is_none();
     let drains = flags.options.iter().any(|word| word == "--drain-on-term");
     let command = match flags.command {
         Some(Words(words)) => words,
         None => {
             let bind = ["--bind", "127.0.0.1:{port}"].map(OsString::from);
-            [program.to_owned()].into_iter().chain(flags.options).chain(bind).collect()
+            // All words before ours, for it may be an interpreter that was told to run this.
+            let program = env::args_os().take_while(|word| word != NAME);
+            program.chain(flags.options).chain(bind).collect()
         }
     };
     let check = Check {

@@ -93,10 +93,8 @@ impl Server {
     /// As [`main`](Self::main), with the words of the command line, the program's own name first.
     pub fn run(self, words: impl IntoIterator<Item = OsString>) -> Exit {
         let words: Vec<OsString> = words.into_iter().collect();
-        if let [program, command, ..] = &words[..]
-            && command == drain_check::NAME
-        {
-            return drain_check::run(program, &words[1..]);
+        if words.get(1).is_some_and(|word| word == drain_check::NAME) {
+            return drain_check::run(&words[1..]);
         }
         let sources = match Sources::new(self.settings(), words, Path::new(""), |name| env::var_os(name)) {
             Ok(sources) => sources,
