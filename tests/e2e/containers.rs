@@ -10,9 +10,9 @@ fn example(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The words of an instruction of the Dockerfile in its exec form.
-fn words(instruction: &str) -> Vec<String> {
-    let text = example("Dockerfile");
+/// The words of an instruction of a Dockerfile in its exec form.
+fn words(dockerfile: &str, instruction: &str) -> Vec<String> {
+    let text = example(dockerfile);
     let line = text.lines().find_map(|line| line.strip_prefix(instruction)?.strip_prefix(' '));
     let line = line.unwrap_or_else(|| panic!("no {instruction}"));
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{instruction} is not in the exec form: {error}"))
@@ -38,14 +38,19 @@ fn assert_understood(words: &[String]) {
 }
 
 #[test]
-fn the_image_starts_the_program_itself_and_not_as_root() {
-    let (entry, command) = (words("ENTRYPOINT"), words("CMD"));
-    assert_eq!(entry[0], "/usr/local/bin/rserve");
-    assert!(entry.iter().any(|word| word == "--drain-on-term"));
-    assert_understood(&[&entry[1..], &command].concat());
-    let user = example("Dockerfile").lines().find_map(|line| Some(line.strip_prefix("USER ")?.to_owned())).unwrap();
-    // Kubernetes cannot tell whether a name is root's.
-    assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user}");
+fn the_images_start_the_program_itself_and_not_as_root() {
+    for (dockerfile, program) in [("Dockerfile", "/usr/local/bin/rserve"), ("Dockerfile.python", "rserve")] {
+        let (entry, mut command) = (words(dockerfile, "ENTRYPOINT"), words(dockerfile, "CMD"));
+        assert_eq!(entry[0], program);
+        assert!(entry.iter().any(|word| word == "--drain-on-term"));
+        // The app is the wheel's to find.
+        command.retain(|word| word != "app:app");
+        assert_understood(&[&entry[1..], &command].concat());
+        let text = example(dockerfile);
+        let user = text.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+        // Kubernetes cannot tell whether a name is root's.
+        assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user}");
+    }
 }
 
 #[test]
@@ -55,7 +60,7 @@ fn the_pods_arguments_are_understood_and_their_time_suffices() {
     let pod = &deployment["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
     let args = strings(&container["args"]);
-    assert_understood(&[&words("ENTRYPOINT")[1..], &args].concat());
+    assert_understood(&[&words("Dockerfile", "ENTRYPOINT")[1..], &args].concat());
 
     let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
     let graceful: u64 = setting(&args, "--graceful-timeout").unwrap().parse().unwrap();
@@ -68,6 +73,6 @@ fn the_pods_arguments_are_understood_and_their_time_suffices() {
     assert_eq!(service["spec"]["ports"][0]["targetPort"], container["ports"][0]["name"]);
     assert_eq!(service["spec"]["selector"], deployment["spec"]["selector"]["matchLabels"]);
     assert_eq!(deployment["spec"]["template"]["metadata"]["labels"], service["spec"]["selector"]);
-    let port = words("ENTRYPOINT").last().unwrap().rsplit(':').next().unwrap().parse().ok();
+    let port = words("Dockerfile", "ENTRYPOINT").last().unwrap().rsplit(':').next().unwrap().parse().ok();
     assert_eq!(container["ports"][0]["containerPort"].as_u64(), port);
 }
