@@ -4,7 +4,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -85,6 +85,7 @@ impl Backend {
 
     fn gunicorn(program: &std::path::Path, address: SocketAddr) -> Self {
         let mut command = Command::new(program);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         command.arg("--chdir").arg(peers::apps()).args(["--workers", "2", "--bind", &address.to_string(), "slow:app"]);
         Self::Other(Program::start(&mut command, address))
     }
@@ -158,5 +159,9 @@ fn roll(kind: Kind, name: &str, start: &dyn Fn(SocketAddr) -> Backend) -> Roll {
         // The other one must not go before the balancer has found this one.
         thread::sleep(Duration::from_secs(1));
     }
-    Roll { tally: load.stop(), stops }
+    let roll = Roll { tally: load.stop(), stops };
+    if roll.failed() > 0 {
+        println!("{kind}'s log:\n{}", balancer.log());
+    }
+    roll
 }

@@ -1,9 +1,10 @@
 //! A real balancer in front of two servers.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -49,7 +50,7 @@ impl fmt::Display for Kind {
 pub(crate) struct Balancer {
     address: SocketAddr,
     _program: Program,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Balancer {
@@ -64,8 +65,15 @@ impl Balancer {
         };
         fs::write(&file, text).expect("a file can be written");
         let program = installed(kind.program()).expect("only those that are installed are used");
-        let program = Program::start(Command::new(program).args(options).arg(&file), address);
-        Self { address, _program: program, _dir: dir }
+        let log = File::create(dir.path().join("log")).expect("a file can be written");
+        let mut command = Command::new(program);
+        command.args(options).arg(&file).stdout(Stdio::null()).stderr(log);
+        Self { address, _program: Program::start(&mut command, address), dir }
+    }
+
+    /// What it has said, such as which server it believes to be down.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).expect("the file is there")
     }
 
     pub(crate) fn target(&self) -> Target {

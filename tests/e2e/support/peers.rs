@@ -43,7 +43,7 @@ pub(crate) struct Program(Child);
 impl Program {
     /// Starts it, and waits until somebody listens at `address`.
     pub(crate) fn start(command: &mut Command, address: SocketAddr) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.stdin(Stdio::null()).process_group(0);
         let mut program = Self(command.spawn().expect("the program can be run"));
         let listens = wait_until(READY_WITHIN, || TcpStream::connect(address).is_ok());
         assert!(listens && program.0.try_wait().unwrap().is_none(), "{command:?} does not listen at {address}");
