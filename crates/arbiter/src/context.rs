@@ -203,6 +203,12 @@ impl Context {
         self.host.is_some()
     }
 
+    /// Whether the app may not be called for another request now; see [`Host::is_busy`].
+    #[must_use]
+    pub fn app_is_busy(&self) -> bool {
+        self.host.is_some_and(|host| host.is_busy())
+    }
+
     /// Whether this worker is finishing: every response now says that the connection closes after it.
     #[must_use]
     pub fn draining(&self) -> bool {

@@ -32,6 +32,12 @@ pub trait Host: Sync {
     /// Also the place to see to what has come for the main thread in the meantime, such as signals.
     fn wait(&self, wait: &mut dyn FnMut());
 
+    /// Whether the app is in the middle of something on this thread, so that it may not be called for another request: a
+    /// response whose body it still has to give, for example.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Ends a worker's process with this code, the host's own clean-up first.
     fn exit(&self, code: u8) -> ! {
         std::process::exit(i32::from(code))

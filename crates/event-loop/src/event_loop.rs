@@ -146,7 +146,7 @@ impl EventLoop {
         Ok(go_on)
     }
 
-    /// Takes out the request that has waited longest. Of a connection with several in its buffer the next ones follow, so
+    /// Takes out the request that has waited longest; none while [the app is busy](Context::app_is_busy). Of a connection with several in its buffer the next ones follow, so
     /// that their responses are sent together; after a few of them the others have their turn.
     ///
     /// Before, sends the responses that have been held back long enough; at the end, all of them.
@@ -155,6 +155,10 @@ impl EventLoop {
     ///
     /// What `epoll_ctl(2)` says.
     pub fn next_request(&mut self, cx: &Context) -> io::Result<Option<Taken>> {
+        if self.app_is_busy(cx) {
+            self.flush()?;
+            return Ok(None);
+        }
         let Some(key) = self.next_ready()? else { return Ok(None) };
         let incoming = self.connections[key].connection.take_request();
         let incoming = incoming.expect("invariant: a connection is queued when its request is whole");

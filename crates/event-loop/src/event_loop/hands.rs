@@ -118,6 +118,11 @@ impl EventLoop {
         self.hands.taken < self.hands.most
     }
 
+    /// Whether the one hand that there is may not call the app. Of several each sees to that itself.
+    pub(super) fn app_is_busy(&self, cx: &Context) -> bool {
+        !self.shared.asks_elsewhere && cx.app_is_busy()
+    }
+
     /// How many hands would be free if all that is ready were taken up.
     fn free_hands(&self) -> usize {
         self.hands.number.saturating_sub(self.ready.len() + self.hands.taken)
@@ -159,6 +164,7 @@ impl EventLoop {
 
     pub(super) fn may_take_more(&self, cx: &Context) -> bool {
         self.connections.len() < self.shared.settings.worker_connections
+            && !self.app_is_busy(cx)
             && (self.window.has_room() || cx.workers() == 1)
     }
 }

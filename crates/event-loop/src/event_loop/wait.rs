@@ -73,7 +73,7 @@ impl EventLoop {
         let accept_now = self.has_free_hand() && self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
         // With nothing in hand and nobody to come, the harness wants to hear of it.
         let done = self.connections.is_empty() && matches!(self.shared.phase, Phase::Leaving { .. });
-        if accept_now || done || (!self.ready.is_empty() && self.may_take_out()) {
+        if accept_now || done || (!self.ready.is_empty() && self.may_take_out() && !self.app_is_busy(cx)) {
             return Duration::ZERO;
         }
         let full = if cx.workers() > 1 { self.window.deadline() } else { None };
