@@ -36,16 +36,16 @@ impl Handler for Wsgi {
 }
 
 fn answer_unfit(py: Python<'_>, unfit: &Unfit, request: &Request<'_>) -> Response {
-    let line = String::from_utf8_lossy(request.head().request_line());
     match unfit {
         Unfit::Underscore => {
             return error(StatusCode::BAD_REQUEST, "a header field name has an underscore\n");
         }
         Unfit::ScriptName(name) => {
+            let line = String::from_utf8_lossy(request.head().request_line());
             tracing::error!(request = %line, "the path does not begin with the SCRIPT_NAME '{name}'");
         }
         Unfit::Python(raised) => {
-            tracing::error!(request = %line, "the app failed:\n{}", errors::traceback(raised, py));
+            errors::log(py, raised, request.head().request_line(), "the app failed");
         }
     }
     error(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")

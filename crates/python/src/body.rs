@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -167,7 +168,8 @@ fn iterated(
         }
         return Ok(head(status, headers, all.into()));
     }
-    let rest = Pieces { first: Some(all), iterator: iterator.unbind(), start: start.clone().unbind(), closing };
+    let (iterator, start) = (iterator.unbind(), start.clone().unbind());
+    let rest = Pieces { first: Some(all), iterator, start, closing, _unfinished: Unfinished::new() };
     Ok(head(status, headers, Body::stream(rest)))
 }
 
@@ -192,6 +194,30 @@ struct Pieces {
     iterator: Py<PyIterator>,
     start: Py<StartResponse>,
     closing: Leftover,
+    _unfinished: Unfinished,
+}
+
+static UNFINISHED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the rest of a body is still to be given. Until then a thread runs nothing else of the app: what is bound to a
+/// thread (a connection to a database, the context of a request) is that of one response at a time.
+pub(crate) fn is_unfinished() -> bool {
+    UNFINISHED.load(Ordering::Relaxed) > 0
+}
+
+struct Unfinished;
+
+impl Unfinished {
+    fn new() -> Self {
+        UNFINISHED.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        UNFINISHED.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Iterator for Pieces {
@@ -214,8 +240,7 @@ impl Iterator for Pieces {
                 }
                 Err(raised) => {
                     let line = self.closing.0.as_ref().map_or(&b""[..], |closing| &closing.line);
-                    let line = String::from_utf8_lossy(line);
-                    tracing::error!(request = %line, "the app failed within its response:\n{}", errors::traceback(&raised, py));
+                    errors::log(py, &raised, line, "the app failed within its response");
                     Some(Err(io::Error::other("the app failed")))
                 }
             }

@@ -42,8 +42,7 @@ impl Closing {
         let finished = self.iterator.as_ref().map_or(Ok(()), |iterator| finish(iterator.bind(py)));
         let closed = self.close.as_ref().map_or(Ok(()), |close| close.call0(py).map(drop));
         for raised in [finished.err(), closed.err()].into_iter().flatten() {
-            let line = String::from_utf8_lossy(&self.line);
-            tracing::error!(request = %line, "the app failed after its response:\n{}", errors::traceback(&raised, py));
+            errors::log(py, &raised, &self.line, "the app failed after its response");
         }
     }
 }

@@ -19,6 +19,14 @@ pub(crate) fn traceback(error: &PyErr, py: Python<'_>) -> String {
     lines.map_or_else(|_| error.to_string(), |text| text.trim_end().to_owned())
 }
 
+/// Logs an exception of the app.
+pub(crate) fn log(py: Python<'_>, raised: &PyErr, request_line: &[u8], what: &str) {
+    let request = String::from_utf8_lossy(request_line);
+    // On lines of its own, as people know it.
+    let traceback = format!("\n{}", traceback(raised, py));
+    tracing::error!(%request, %traceback, "{what}");
+}
+
 /// Why an app could not be loaded: with a traceback if its own code has failed.
 pub(crate) fn description(error: &PyErr, py: Python<'_>) -> String {
     let text = ours(py).and_then(|ours| ours.call_method1("describe", (error.value(py),)));

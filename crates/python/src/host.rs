@@ -8,7 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use rserve::Host;
 
-use crate::{closing, errors};
+use crate::{body, closing, errors, loader};
 
 /// The interpreter that this process runs in.
 pub(crate) struct Interpreter;
@@ -30,6 +30,7 @@ impl Host for Interpreter {
         // SAFETY: comes after `before_fork`, in the only thread of the child.
         unsafe { ffi::PyOS_AfterFork_Child() }
         IN_WORKER.store(true, Ordering::Relaxed);
+        call("enter_worker");
     }
 
     fn wait(&self, wait: &mut dyn FnMut()) {
@@ -43,10 +44,22 @@ impl Host for Interpreter {
         Python::attach(run_signal_handlers);
     }
 
+    fn is_busy(&self) -> bool {
+        body::is_unfinished()
+    }
+
     fn exit(&self, code: u8) -> ! {
         Python::attach(closing::close_all);
-        // SAFETY: the main thread holds the GIL. It never comes back from here, so no frame below will touch Python again.
-        unsafe { ffi::Py_Exit(i32::from(code)) }
+        // Not Py_Exit: other threads may be in the app, and could not go on in an interpreter that is taken apart.
+        call("finish");
+        std::process::exit(i32::from(code))
+    }
+}
+
+/// Calls into the Python side of this crate.
+fn call(name: &str) {
+    if let Err(raised) = Python::attach(|py| loader::ours(py)?.call_method0(name).map(drop)) {
+        tracing::error!("{name}: {raised}");
     }
 }
 
@@ -57,7 +70,7 @@ pub(crate) fn run_signal_handlers(py: Python<'_>) {
     if raised.is_instance_of::<PyKeyboardInterrupt>(py) {
         return;
     }
-    tracing::error!("a signal handler of the app raised an exception:\n{}", errors::traceback(&raised, py));
+    errors::log(py, &raised, b"", "a signal handler of the app failed");
     if raised.is_instance_of::<PySystemExit>(py) && IN_WORKER.load(Ordering::Relaxed) {
         let code = raised.value(py).getattr("code").and_then(|code| code.extract()).unwrap_or(1);
         Interpreter.exit(code);

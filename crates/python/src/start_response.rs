@@ -72,10 +72,10 @@ fn read_status(status: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
     };
     match StatusCode::from_bytes(code.as_bytes()) {
         Ok(code) if code.is_informational() => {
-            Err(PyValueError::new_err(format!("the status '{text}' is an interim one: 200 or above is needed")))
+            Err(PyValueError::new_err(format!("the status {text:?} is an interim one: 200 or above is needed")))
         }
         Ok(code) => Ok(code),
-        Err(_) => Err(PyValueError::new_err(format!("the status '{text}' is not like '200 OK'"))),
+        Err(_) => Err(PyValueError::new_err(format!("the status {text:?} is not like '200 OK'"))),
     }
 }
 
@@ -92,7 +92,7 @@ fn read_headers(headers: &Bound<'_, PyAny>) -> PyResult<HeaderMap> {
         };
         let name = exactly_text(&name, "a header name")?.to_owned();
         let parsed = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| PyValueError::new_err(format!("the response header name '{name}' is not a token")))?;
+            .map_err(|_| PyValueError::new_err(format!("the response header name {name:?} is not a token")))?;
         map.append(parsed, read_value(&name, &value)?);
     }
     Ok(map)

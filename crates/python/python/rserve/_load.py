@@ -1,10 +1,17 @@
 """From the words of the command line to an app."""
 
 import ast
+import atexit
+import contextlib
+import faulthandler
 import gc
 import importlib
 import os
+import signal
+import socket
+import stat
 import sys
+import threading
 import traceback
 
 
@@ -13,8 +20,12 @@ class AppError(Exception):
 
 
 def prepare(path, env):
-    """Sets environment variables, and where modules are looked for: the current folder, as gunicorn does."""
+    """Before an app is loaded: environment variables, and where modules are looked for, the current folder included."""
     os.environ.update(env)
+    if not faulthandler.is_enabled():
+        # A worker that is stuck is ended by SIGABRT. Without a descriptor behind sys.stderr there is nothing to dump to.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            faulthandler.enable()
     # What `python -m rserve` or a console script has put there stays behind these.
     folders = [os.path.abspath(folder) for folder in path]
     sys.path[:0] = [folder for folder in [*folders, os.getcwd()] if folder not in sys.path]
@@ -91,13 +102,70 @@ def is_machinery(file):
     return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")
 
 
+collects = False
+
+
 def freeze():
     """Before the first fork: what is there is left alone by the collector, so that workers go on sharing its pages."""
+    global collects
+    collects = gc.isenabled()
     gc.disable()
     gc.collect()
     gc.freeze()
 
 
-def thaw():
-    """In a worker."""
-    gc.enable()
+def enter_worker():
+    """In a new worker, before its app is loaded."""
+    if collects:
+        gc.enable()
+    ours = list(listeners())
+    os.register_at_fork(after_in_child=lambda: leave_worker(ours))
+
+
+def leave_worker(ours):
+    """In a child that the app has forked, as multiprocessing does: it is no worker."""
+    # Where Python knows of no handler there is one of the server's, by which a SIGTERM would speak to the arbiter.
+    for signum in SIGNALS:
+        if signal.getsignal(signum) is signal.SIG_DFL:
+            signal.signal(signum, signal.SIG_DFL)
+    # It would keep a listener alive that everybody else has closed.
+    for descriptor, inode in ours:
+        with contextlib.suppress(OSError):
+            if os.fstat(descriptor).st_ino == inode:
+                os.close(descriptor)
+
+
+SIGNALS = [
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU,
+    signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
+]
+
+
+def listeners():
+    """The sockets that are, or will be, listened on, with their inodes: a number may stand for something else later."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            if stat.S_ISSOCK(status.st_mode) and is_passive(descriptor):
+                yield descriptor, status.st_ino
+
+
+def is_passive(descriptor):
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        try:
+            copy.getpeername()
+        except OSError:
+            return copy.type == socket.SOCK_STREAM
+        return False
+
+
+def finish():
+    """At the end of a worker, what the interpreter does at its end."""
+    for task in (threading._shutdown, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
+        try:
+            task()
+        except KeyboardInterrupt:
+            # The Ctrl-C that ends the worker.
+            pass
+        except BaseException:
+            traceback.print_exc()
