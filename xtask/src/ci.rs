@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use crate::{
-    icount, setup,
+    icount, python, setup,
     step::{cargo, step},
     tidy,
 };
@@ -19,6 +19,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     })?;
     // `cargo test` runs the doctests of every library too.
     step("tests", || cargo(root, &["test", "--locked", "--workspace"], &[]))?;
+    step("python", || python::run(root))?;
     step("rustdoc", || {
         cargo(root, &["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
     })?;

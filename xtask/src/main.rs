@@ -3,6 +3,7 @@
 
 mod ci;
 mod icount;
+mod python;
 mod setup;
 mod soak;
 mod step;
@@ -13,9 +14,10 @@ use std::{env, path::PathBuf, process::ExitCode};
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, rustdoc, icount --check
+  ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, the Python host, rustdoc, icount --check
   tidy    the checks over the sources alone
   icount  count the codec's instructions per request into benches/icount.txt, or --check them against it
+  python  build the wheel and run the tests of the Python host
   soak    2000 stops under load (or SOAK=N of them), and the table of what became of them
   setup   install what the tests need, where that is possible
 ";
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
         Some("icount") => icount::run(&root, check),
+        Some("python") => python::run(&root),
         Some("soak") => soak::run(&root),
         Some("setup") => setup::run(&root),
         Some("help" | "-h" | "--help") => {

@@ -1,0 +1,209 @@
+"""The server as a program around Python: loading, forking, signals, exits."""
+
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from serving import APPS, PATIENCE, Server
+
+
+def run(*words, cwd=APPS, env=None):
+    command = [sys.executable, "-m", "rserve", "--bind", "127.0.0.1:0", *words]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, "NO_COLOR": "1", **(env or {})}
+    )
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]])
+@pytest.mark.parametrize(
+    ("app", "says"),
+    [
+        ("nowhere:app", "there is no module 'nowhere'"),
+        ("plain:nothing", "the module 'plain' has no 'nothing'"),
+        ("plain:not_callable", "'plain:not_callable' is str and cannot be called"),
+        ("plain:factory(", "cannot read 'plain:factory('"),
+        ("plain:factory(app)", "cannot read 'plain:factory(app)'"),
+        ("plain:factory()", "missing 1 required positional argument: 'text'"),
+        ("plain.py", "did you mean 'plain:application'?"),
+        ("broken", "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
+    ],
+)
+def test_an_app_that_cannot_be_loaded_ends_the_start(app, says, preload):
+    done = run(*preload, app)
+    assert done.returncode == 4, done.stderr
+    assert says in done.stderr
+    assert done.stderr.count(says) == 1
+    if app == "broken":
+        assert 'broken.py", line 3' in done.stderr and "importlib" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("app", "body"),
+    [
+        ("plain:app", "ok"),
+        ("plain", "ok"),
+        ("plain:Namespace.inner", "ok"),
+        ("plain:factory('made')", "made"),
+        ("plain:factory('made', suffix='-up')", "made-up"),
+    ],
+)
+def test_names_of_apps(app, body):
+    with Server(app) as server:
+        assert server.get("/other")[2].decode() == body
+
+
+def test_check_config_loads_the_app():
+    assert "ok: app plain:app" in run("--check-config", "plain:app").stdout
+    assert run("--check-config", "nowhere:app").returncode == 4
+
+
+def test_where_modules_and_the_environment_come_from(tmp_path):
+    (tmp_path / "module.py").write_text("from plain import app")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "worldly.py").write_text("raise RuntimeError('the wrong one')")
+    with Server("worldly:app", "--chdir", str(APPS), "--env", "SHOP=a=b", "-e", "B=c", "--pythonpath", str(tmp_path), cwd=tmp_path / "other") as server:
+        assert server.get("/cwd")[2].decode() == str(APPS)
+        assert server.get("/variable")[2] == b"a=b"
+        assert server.get("/path")[2].decode() == str([str(tmp_path), str(APPS)])
+
+
+def test_the_class_async_says_which_classes_fit():
+    done = run("--worker-class", "async", "plain:app")
+    assert done.returncode == 3
+    assert "choose sync or threaded" in done.stderr
+
+
+def test_a_console_script_is_installed():
+    script = pathlib.Path(sys.executable).parent / "rserve"
+    assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout.startswith("rserve ")
+
+
+def test_each_worker_imports_the_app_for_itself():
+    with Server("worldly:app", "--workers", "2") as server:
+        server.wait_for("imported in", 2)
+        imported = {int(re.search(r"imported in (\d+)", line)[1]) for line in server.lines if "imported in" in line}
+        assert imported == set(server.workers())
+
+
+def test_preload_imports_once_and_forks_as_python_would():
+    with Server("worldly:app", "--workers", "2", "--preload") as server:
+        server.wait_for("after fork in child", 2)
+        assert f"imported in {server.process.pid}" in server.log()
+        assert server.log().count("imported in") == 1
+        assert server.log().count("before fork") == 2
+        assert int(server.get()[2]) in server.workers()
+        assert server.get("/thread")[2] == b"True"
+
+
+def test_preloaded_threads_are_warned_of():
+    with Server("worldly:app", "--workers", "2", "--preload", env={"THREAD_AT_IMPORT": "1"}) as server:
+        server.wait_for("WARN.*has started threads")
+        assert server.get("/thread")[2] == b"True"
+    assert server.log().count("has started threads") == 1
+
+
+def test_signal_handlers_run_in_an_idle_worker():
+    with Server("worldly:app") as server:
+        pid = int(server.get()[2])
+        os.kill(pid, signal.SIGUSR1)
+        server.wait_for(f"handled SIGUSR1 in {pid}")
+        os.kill(pid, signal.SIGUSR2)
+        server.wait_for("ZeroDivisionError")
+        assert int(server.get()[2]) == pid
+
+
+def test_threads_run_while_the_worker_waits():
+    with Server("worldly:app") as server:
+        server.get("/start_ticking")
+        server.wait_until(lambda: int(server.get("/ticks")[2]) > 5)
+        assert server.get("/thread")[2] == b"True"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_and_subprocesses(method):
+    with Server("worldly:app", env={"START_METHOD": method}) as server:
+        pid = server.get()[2]
+        for _ in range(5):
+            assert server.get("/processes")[2] == b"[2, 4, 6]"
+        assert server.get()[2] == pid
+        assert server.get("/command")[2] == b"said"
+
+
+def test_a_child_that_outlives_the_server_keeps_no_listener():
+    with Server("worldly:app") as server:
+        # The child holds the connection too, so that its end is not the answer's.
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        client.request("GET", "/fork")
+        child = int(client.getresponse().read())
+        address = ("127.0.0.1", server.port)
+    try:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, PATIENCE)
+        os.kill(child, signal.SIGTERM)
+        server.wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists() or "\nState:\tZ" in pathlib.Path(f"/proc/{child}/status").read_text())
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def test_warnings_and_logging():
+    with Server("worldly:app") as server:
+        assert server.get("/warn")[2] == b"warned"
+        server.wait_for("UserWarning: beware")
+        server.wait_for("logged this")
+
+
+def test_exit_functions_and_threads_at_the_end():
+    with Server("worldly:app", "--workers", "2", env={"LINGERING_THREAD": "1"}) as server:
+        pids = server.workers()
+    for pid in pids:
+        assert f"atexit in {pid}" in server.log()
+    assert server.log().count("lingering thread ends") == 2
+
+
+def test_a_stuck_worker_leaves_a_traceback():
+    with Server("worldly:app", "--timeout", "1") as server:
+        assert server.get("/faults")[2] == b"True"
+        pid = int(server.get()[2])
+        assert server.raw("GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n") == b""
+        server.wait_for("Fatal Python error: Aborted")
+        server.wait_for("in sleep_long")
+        server.wait_until(lambda: server.workers() not in ([], [pid]))
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_ctrl_c(busy):
+    """It goes to the whole process group, as from a terminal."""
+    with Server("worldly:app") as server:
+        assert server.get()[0] == 200
+        with server.connection() as connection:
+            if busy:
+                connection.sendall(b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+                server.wait_for("sleeping in")
+            os.killpg(server.process.pid, signal.SIGINT)
+            assert server.process.wait(PATIENCE) == 0
+    assert server.log().count("KeyboardInterrupt\n") + server.log().endswith("KeyboardInterrupt") <= busy, server.log()
+
+
+def test_workers_preloaded_share_memory():
+    def private(pid):
+        smaps = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(re.search(r"Pss:\s+(\d+)", smaps)[1]) / 1024
+
+    with Server("flask_app:app", "--workers", "3", "--preload") as server:
+        for _ in range(300):
+            assert server.get("/visits")[0] == 200
+        assert max(map(private, server.workers())) <= 15, list(map(private, server.workers()))
+
+
+def test_a_worker_is_replaced_after_max_requests_without_loss():
+    with Server("worldly:app", "--max-requests", "5", "--max-requests-jitter", "0") as server:
+        pids = set()
+        server.wait_until(lambda: pids.add(server.get()[2]) or len(pids) >= 3)
