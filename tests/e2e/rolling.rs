@@ -28,7 +28,7 @@ each_class!(no_request_fails_in_a_rolling_restart);
 fn capacity(name: &str) -> (&'static str, f64) {
     match name {
         // In each worker as many at once as it has threads.
-        "async" => ("/sleep/1000", 4.0 * 64.0),
+        "async" => ("/sleep/3000", 4.0 * 64.0 / 3.0),
         "threaded --threads 4" => ("/sleep/200", 4.0 * 20.0),
         _ => ("/sleep/50", 4.0 * 20.0),
     }

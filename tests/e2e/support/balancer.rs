@@ -82,10 +82,12 @@ impl Balancer {
 }
 
 fn haproxy(address: SocketAddr, [a, b]: [SocketAddr; 2]) -> String {
+    // By default a check that takes as long as its interval has failed. A busy machine may hold up everybody for so long,
+    // and then there would be no server left.
     format!(
         "global\n  maxconn 8000\n\
-         defaults\n  mode http\n  timeout connect 2s\n  timeout client 40s\n  timeout server 40s\n  \
-         retries 3\n  option redispatch 1\n  retry-on conn-failure\n  \
+         defaults\n  mode http\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n  \
+         timeout check 500ms\n  retries 3\n  option redispatch 1\n  retry-on conn-failure\n  \
          default-server check inter 100ms fall 1 rise 1\n\
          listen front\n  bind {address} backlog 2048\n  balance roundrobin\n  server a {a}\n  server b {b}\n"
     )
