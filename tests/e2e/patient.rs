@@ -93,7 +93,7 @@ fn resets_and_half_closes_at_every_byte_leave_nothing_behind(class: &str) {
     let _turn = turn();
     let server = Server::builder(class).start();
     let (address, worker) = (address(&server), server.workers()[0]);
-    let stored = slow_upload(100_000) + "and its first bytes";
+    let stored = slow_upload(1_100_000) + "and its first bytes";
     let requests = [REQUESTS[0], REQUESTS[1], &stored];
 
     let before = Held::by(worker);
@@ -132,7 +132,7 @@ fn stored_bodies_of_clients_that_leave_are_gone(class: &str) {
     let server = Server::builder(class).env("TMPDIR", folder.path().to_str().unwrap()).start();
     let worker = server.workers()[0];
     let before = Held::by(worker);
-    let half = vec![b'x'; 500_000];
+    let half = vec![b'x'; 600_000];
     let mut uploads: Vec<_> = (0..UPLOADS)
         .map(|_| {
             let mut conn = Conn::open(&server.target()).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rserve_http::{AllowList, Decoder, Event, Framing, Head, Limits, Refusal, RequestBody};
 
-use crate::collect::Collect;
+use crate::collect::{BodyMemory, Collect};
 
 /// A request on its way in: the bytes, what they mean so far, and the body.
 ///
@@ -104,7 +104,7 @@ impl Incoming {
     }
 
     /// Takes in what has been read, as far as it goes.
-    pub(crate) fn decode(&mut self, spool_threshold: usize) -> Result<Progress, Failure> {
+    pub(crate) fn decode(&mut self, memory: &BodyMemory) -> Result<Progress, Failure> {
         let mut head_is_new = false;
         loop {
             let (used, event) = self.decoder.decode(&self.bytes[self.at..self.filled]).map_err(Failure::Refused)?;
@@ -121,7 +121,7 @@ impl Incoming {
                         Framing::None | Framing::Chunked => None,
                     };
                     let data = &self.bytes[start + range.start..start + range.end];
-                    self.body.push(data, expected, spool_threshold).map_err(Failure::Spool)?;
+                    self.body.push(data, expected, memory).map_err(Failure::Spool)?;
                 }
                 Event::End => return Ok(Progress::Whole),
                 Event::NeedMore => {
@@ -247,10 +247,15 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::HttpSettings;
+
+    fn memory() -> BodyMemory {
+        BodyMemory::new(&HttpSettings::default())
+    }
 
     fn feed(incoming: &mut Incoming, mut bytes: &[u8]) -> Progress {
         incoming.read_from(&mut bytes).unwrap();
-        incoming.decode(1 << 16).unwrap()
+        incoming.decode(&memory()).unwrap()
     }
 
     #[test]
@@ -278,7 +283,7 @@ mod tests {
             seen.push(incoming.head().path().to_owned());
             assert!(incoming.has_rest());
             incoming.next_request();
-            progress = incoming.decode(1 << 16).unwrap();
+            progress = incoming.decode(&memory()).unwrap();
         }
         assert_eq!((seen, progress), (vec!["/1".into(), "/2".to_owned()], Progress::More));
         assert!(!incoming.is_untouched());
@@ -309,7 +314,7 @@ mod tests {
         let mut rest = fast.as_slice();
         while !rest.is_empty() {
             incoming.read_from(&mut rest).unwrap();
-            assert_eq!(incoming.decode(1 << 16).unwrap(), Progress::More);
+            assert_eq!(incoming.decode(&memory()).unwrap(), Progress::More);
         }
         assert_eq!(incoming.bytes.len(), head.len() + BODY_BUFFER);
     }
@@ -324,7 +329,7 @@ mod tests {
             let mut rest = head.as_bytes();
             while !rest.is_empty() {
                 incoming.read_from(&mut rest).unwrap();
-                assert_eq!(incoming.decode(1 << 16).unwrap(), Progress::More);
+                assert_eq!(incoming.decode(&memory()).unwrap(), Progress::More);
             }
             assert_eq!((feed(&mut incoming, b"a"), feed(&mut incoming, b"bc")), (Progress::More, Progress::Whole));
         }
@@ -340,7 +345,7 @@ mod tests {
         while !rest.is_empty() {
             incoming.read_from(&mut rest).unwrap();
         }
-        assert_eq!(incoming.decode(1 << 16).unwrap(), Progress::Whole);
+        assert_eq!(incoming.decode(&memory()).unwrap(), Progress::Whole);
         incoming.next_request();
         pool.give_back(incoming);
         assert!(pool.free.is_empty());

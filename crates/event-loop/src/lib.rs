@@ -25,7 +25,7 @@ mod window;
 
 pub use app_panic::{catch_app_panic, quiet_app_panics};
 pub use close_reason::CloseReason;
-pub use collect::Collect;
+pub use collect::{BodyMemory, Collect};
 pub use connection::Preface;
 pub use event_loop::EventLoop;
 pub use job::{Done, Job};

@@ -67,9 +67,12 @@ pub struct HttpSettings {
     /// The time in which the client must take more of a response. 60 seconds by default: the kernel asks for more only
     /// when a third of its buffer is free, which at 20 KiB a second can be half a minute.
     pub write_timeout: Duration,
-    /// A request body larger than this many bytes goes to a temporary file (in `TMPDIR`, without a name) instead of
-    /// memory. 64 KiB by default.
+    /// A request body of up to this many bytes is held in memory, whatever else is. 64 KiB by default. A larger one is if it
+    /// fits into [`body_memory`](Self::body_memory), and otherwise goes to a temporary file (in `TMPDIR`, without a name).
     pub spool_threshold: usize,
+    /// How many bytes of larger bodies, of up to 1 MiB each, one worker holds in memory until they are whole. 16 MiB by
+    /// default.
+    pub body_memory: usize,
     /// Paths whose requests are health checks: answered, but they do not hold the door open in a drain. Compared with
     /// the path of the target as it was sent. Empty by default; Kubernetes', AWS's and Google's checkers are known by
     /// their User-Agent.
@@ -100,6 +103,7 @@ impl Default for HttpSettings {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             spool_threshold: 64 * 1024,
+            body_memory: 16 * 1024 * 1024,
             health_paths: Vec::new(),
             gather_responses: true,
             proxy_protocol: None,

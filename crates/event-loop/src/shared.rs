@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::collect::BodyMemory;
 use crate::date::Date;
 use crate::incoming::Pool;
 use crate::output::OutputPool;
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) date: Date,
     pub(crate) pool: Pool,
     pub(crate) outputs: OutputPool,
+    pub(crate) body_memory: BodyMemory,
     /// Where discarded input is read to.
     pub(crate) scratch: Vec<u8>,
     pub(crate) phase: Phase,
@@ -27,6 +29,7 @@ impl Shared {
     pub(crate) fn new(settings: HttpSettings, now: Instant) -> Self {
         let pool = Pool::new(settings.limits, Arc::clone(&settings.forwarded_allow_ips));
         Self {
+            body_memory: BodyMemory::new(&settings),
             settings,
             now,
             date: Date::new(),

@@ -52,11 +52,12 @@ mod tests {
 
     use super::*;
     use crate::incoming::Pool;
+    use crate::{BodyMemory, HttpSettings};
 
     fn taken(text: &str) -> Taken {
         let mut incoming = Pool::new(Limits::default(), Arc::default()).take();
         incoming.read_from(text.as_bytes()).unwrap();
-        incoming.decode(usize::MAX).unwrap();
+        incoming.decode(&BodyMemory::new(&HttpSettings::default())).unwrap();
         Taken { key: 0, incoming, connect: ConnectInfo::default(), believed: false }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
-use rserve_event_loop::{Collect, catch_app_panic};
+use rserve_event_loop::{BodyMemory, Collect, catch_app_panic};
 use rserve_http::{AllowList, AsyncBody, Body, ConnectInfo, Decoder, Handler, Limits, Request, RequestBody};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -29,7 +29,7 @@ where
     B::Error: ToString,
 {
     let shared = &in_hand.connection.shared;
-    let body = match collect(body, shared.settings.spool_threshold).await {
+    let body = match collect(body, &shared.body_memory).await {
         Ok(body) => body,
         Err(error) => {
             tracing::error!(request = in_hand.line(), error, "a request body cannot be had; is the disk full?");
@@ -92,7 +92,7 @@ impl Drop for Freed {
 }
 
 /// The whole body: in memory, or in a temporary file, which is written to on another thread.
-async fn collect<B>(mut body: B, threshold: usize) -> Result<RequestBody, String>
+async fn collect<B>(mut body: B, memory: &BodyMemory) -> Result<RequestBody, String>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: ToString,
@@ -102,17 +102,15 @@ where
         return Ok(RequestBody::Empty);
     }
     let mut collect = Collect::default();
-    let mut length = 0;
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(|error| error.to_string())?.into_data() else { continue };
-        length += piece.len() as u64;
-        let is_stored = expected.unwrap_or(length).max(length) > threshold as u64;
-        collect = if is_stored {
-            let store = move || collect.push(&piece, expected, threshold).map(|()| collect);
-            spawn_blocking(store).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?
-        } else {
-            collect.push(&piece, expected, threshold).map_err(|error| error.to_string())?;
+        collect = if collect.has_room(piece.len(), expected, memory) {
+            collect.push(&piece, expected, memory).map_err(|error| error.to_string())?;
             collect
+        } else {
+            let memory = memory.clone();
+            let store = move || collect.push(&piece, expected, &memory).map(|()| collect);
+            spawn_blocking(store).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?
         };
     }
     collect.take().map_err(|error| error.to_string())

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rserve_arbiter::Context;
-use rserve_event_loop::{HttpSettings, Phase, Site};
+use rserve_event_loop::{BodyMemory, HttpSettings, Phase, Site};
 use rserve_http::App;
 use slab::Slab;
 use tokio::sync::{Notify, Semaphore};
@@ -18,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) settings: HttpSettings,
     /// One for each handler of a blocking app that may run.
     pub(crate) blocking: Arc<Semaphore>,
+    pub(crate) body_memory: BodyMemory,
     /// Told when there may be room for another connection, or none is left.
     pub(crate) changed: Notify,
     phase: Mutex<Phase>,
@@ -30,6 +31,7 @@ impl Shared {
     pub(crate) fn new(site: &Site) -> Self {
         Self {
             app: site.app.clone(),
+            body_memory: BodyMemory::new(&site.http),
             settings: site.http.clone(),
             blocking: Arc::new(Semaphore::new(BLOCKING)),
             changed: Notify::new(),

@@ -117,7 +117,7 @@ impl Connection {
             }
         }
         let had_head = incoming.has_head();
-        match incoming.decode(shared.settings.spool_threshold) {
+        match incoming.decode(&shared.body_memory) {
             Ok(Progress::Whole) => {
                 self.state = State::Ready { incoming };
                 self.deadline = None;
