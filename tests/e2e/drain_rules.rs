@@ -54,6 +54,7 @@ fn planned_deadline_far_above_capacity(class: &str) {
 /// much earlier: nobody is refused in the first `open` of the drain.
 fn planned_deadline(class: &str, factor: f64, open: Duration) {
     const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(8);
+    let _turn = turn();
     let mut server =
         Server::builder(class).workers(2).drain(1.0).args(["--graceful-timeout", "8", "--drain-open", "60"]).start();
     let load = Load::start(&server.target(), "/sleep/50", Shape::Fresh { rate: factor * 40.0 });

@@ -6,7 +6,7 @@ use std::fmt;
 
 use nix::sys::signal::Signal::SIGTERM;
 
-use crate::support::{Server, each_class};
+use crate::support::{Server, each_class, turn};
 use stop::SOON;
 
 each_class!(
@@ -215,6 +215,7 @@ fn in_the_handler(class: &str) {
 }
 
 fn half_a_response(class: &str) {
+    let _turn = turn();
     HALF_A_RESPONSE.stop_in_each_way(class);
 }
 
