@@ -26,6 +26,7 @@ pub(crate) struct Clients {
 }
 
 /// What came of a number of requests.
+#[derive(Default)]
 pub(crate) struct Run {
     pub(crate) elapsed: Duration,
     /// Sorted.

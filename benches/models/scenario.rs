@@ -99,37 +99,41 @@ fn rest(address: SocketAddr, count: usize) -> Vec<Conn> {
     (0..count).map(ask).collect()
 }
 
-/// Who waits behind a request of 5 s? Two workers, 8 clients that ask for something quick for 3 s: with a connection for
-/// each request, and with connections that they had before.
+/// Which worker has which of the pooled connections, and which one gets the long request, is chance.
+const TRIES: usize = 4;
+
+/// Who waits behind a request of 5 s? Two workers, 8 clients that ask for something quick for a second: with a connection
+/// for each request, and with connections that they had before.
 pub(crate) fn beside_a_long_one() {
     let mut table = Table::new("fast requests beside one of 5 s, two workers");
     for (name, fresh) in [("fresh connections", true), ("pooled connections", false)] {
         for model in &MODELS {
-            let server = model.builder().workers(2).start();
-            let address = address(&server);
-            let mut clients = Clients::new(address, 8, "/instant", 0, fresh);
-            clients.run(400);
-            let mut long = Conn::open(&Target::Tcp(address)).unwrap();
-            long.send(request("/wait/5000")).unwrap();
-            let (run, cpu) = run_for(&mut clients, &server, Duration::from_secs(3));
-            let pss = server.workers().into_iter().map(pss_kib).sum();
-            table.add(Row::new(name, model.name, &run, cpu, pss));
-            assert_eq!(long.response().unwrap().status, 200);
+            let (mut all, mut cpu, mut pss) = (Run::default(), Duration::ZERO, 0);
+            for _ in 0..TRIES {
+                let server = model.builder().workers(2).start();
+                let address = address(&server);
+                let mut clients = Clients::new(address, 8, "/instant", 0, fresh);
+                clients.run(400);
+                let mut long = Conn::open(&Target::Tcp(address)).unwrap();
+                long.send(request("/wait/5000")).unwrap();
+                cpu += run_for(&mut clients, &server, Duration::from_secs(1), &mut all);
+                pss = server.workers().into_iter().map(pss_kib).sum();
+            }
+            all.latencies.sort_unstable();
+            table.add(Row::new(name, model.name, &all, cpu, pss));
         }
     }
     table.print("Beside a long request");
 }
 
 /// Small batches until the time is over: those that wait for the long one hold up their batch, which is the point.
-fn run_for(clients: &mut Clients, server: &Server, during: Duration) -> (Run, Duration) {
+fn run_for(clients: &mut Clients, server: &Server, during: Duration, all: &mut Run) -> Duration {
     let since: Vec<Since> = server.workers().into_iter().map(Since::now).collect();
     let start = Instant::now();
-    let mut all = Run { elapsed: Duration::ZERO, latencies: Vec::new() };
     while start.elapsed() < during {
         let run = clients.run(80);
         all.elapsed += run.elapsed;
         all.latencies.extend(run.latencies);
     }
-    all.latencies.sort_unstable();
-    (all, since.iter().map(|since| since.elapsed().1).sum())
+    since.iter().map(|since| since.elapsed().1).sum()
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use crate::{
-    icount, python, setup,
+    icount, plot, python, setup,
     step::{cargo, step},
     tidy,
 };
@@ -13,7 +13,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let start = Instant::now();
     step("setup", || setup::run(root))?;
     step("fmt", || cargo(root, &["fmt", "--all", "--check"], &[]))?;
-    step("tidy", || tidy::run(root))?;
+    step("tidy", || tidy::run(root).and_then(|()| plot::check(root)))?;
     step("clippy", || {
         cargo(root, &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
     })?;

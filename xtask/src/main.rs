@@ -3,6 +3,7 @@
 
 mod ci;
 mod icount;
+mod plot;
 mod python;
 mod setup;
 mod soak;
@@ -17,6 +18,7 @@ usage: cargo xtask COMMAND
   ci      what CI runs: set-up, fmt, tidy, clippy, tests and doctests, the Python host, rustdoc, icount --check
   tidy    the checks over the sources alone
   icount  count the codec's instructions per request into benches/icount.txt, or --check them against it
+  plot    draw the table of docs/worker-classes.md into docs/worker-classes.svg
   python  build the wheel and run the tests of the Python host
   soak    2000 stops under load (or SOAK=N of them), and the table of what became of them
   setup   install what the tests need, where that is possible
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
         Some("icount") => icount::run(&root, check),
+        Some("plot") => plot::run(&root),
         Some("python") => python::run(&root),
         Some("soak") => soak::run(&root),
         Some("setup") => setup::run(&root),
