@@ -76,7 +76,7 @@ fn draw(scenarios: &[Scenario<'_>]) -> Result<String, String> {
     .map_err(wrong)?;
     let models: Vec<&str> = scenarios[0].rates.iter().map(|(model, _)| *model).collect();
     for (index, model) in models.iter().enumerate() {
-        let x = LEFT + index * 115;
+        let x = LEFT + index * 135;
         writeln!(
             svg,
             "<rect x=\"{x}\" y=\"26\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"35\">{model}</text>",
