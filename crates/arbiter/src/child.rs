@@ -27,7 +27,12 @@ pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Cont
     page.set_ready();
     control::wake(control);
     let mut harness = Harness { page, clock, control, worker, finishing: false, said_enough: false };
-    match harness.serve(cx) {
+    let mut served = Ok(());
+    match cx.host_outside() {
+        Some(host) => host.outside(&mut || served = harness.serve(cx)),
+        None => served = harness.serve(cx),
+    }
+    match served {
         Ok(()) => Exit::Ok.code(),
         Err(failed) => {
             error!("worker cannot go on: {failed}");

@@ -34,6 +34,7 @@ pub struct Context {
     settings: WorkerSettings,
     wait_limit: Duration,
     host: Option<&'static dyn Host>,
+    outside: bool,
     stuck_since: Option<Instant>,
 }
 
@@ -85,7 +86,17 @@ impl Context {
                 Door { socket: Some(socket), local, adopted }
             })
             .collect();
-        Self { page, clock, control, doors, settings, wait_limit: Duration::ZERO, host, stuck_since: None }
+        Self {
+            page,
+            clock,
+            control,
+            doors,
+            settings,
+            wait_limit: Duration::ZERO,
+            host,
+            outside: false,
+            stuck_since: None,
+        }
     }
 
     /// Every listener there is, open or not.
@@ -193,14 +204,33 @@ impl Context {
     ///
     /// `wait` may not call the app.
     pub fn wait<T>(&self, wait: impl FnOnce() -> T) -> T {
+        if self.outside {
+            let result = wait();
+            if let Some(host) = self.host {
+                host.has_waited();
+            }
+            return result;
+        }
         host::wait(self.host, wait)
+    }
+
+    /// To be called while the worker is built, if its app runs on other threads, and then
+    /// [`inside`](Host::inside) the host that this returns.
+    pub fn leave_host(&mut self) -> Option<&'static dyn Host> {
+        self.outside = true;
+        self.host
+    }
+
+    /// The host that the worker's life is outside of.
+    pub(crate) fn host_outside(&self) -> Option<&'static dyn Host> {
+        self.host.filter(|_| self.outside)
     }
 
     /// Whether there is a language runtime, so that [`wait`](Self::wait) costs something: then look first whether
     /// there is anything to wait for.
     #[must_use]
     pub const fn is_hosted(&self) -> bool {
-        self.host.is_some()
+        self.host.is_some() && !self.outside
     }
 
     /// Whether the app may not be called for another request now; see [`Host::is_busy`].

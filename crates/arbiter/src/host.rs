@@ -1,8 +1,8 @@
 /// A language runtime that the whole program runs inside of, such as a Python interpreter: what it must hear of forks,
 /// waits and ends.
 ///
-/// Every method is called on the main thread of its process, and that thread is *inside* the host: it may call into it,
-/// and nobody else can, until [`wait`](Self::wait) lets others in. A program without a host has none of this.
+/// Unless its method says otherwise it is called on the main thread of a process, and that thread is *inside* the host: it may
+/// call into it, and nobody else can, until [`wait`](Self::wait) lets others in. A program without a host has none of this.
 ///
 /// ```
 /// use rserve_arbiter::Host;
@@ -31,6 +31,21 @@ pub trait Host: Sync {
     ///
     /// Also the place to see to what has come for the main thread in the meantime, such as signals.
     fn wait(&self, wait: &mut dyn FnMut());
+
+    /// Runs `run`, which is most of a worker's life, with the main thread out of the host: for a worker class that has the
+    /// app called on other threads. Of the waits in it the host hears by [`has_waited`](Self::has_waited).
+    fn outside(&self, run: &mut dyn FnMut()) {
+        run();
+    }
+
+    /// On the main thread, outside: it has waited. The place to see to what has come for it, such as signals.
+    fn has_waited(&self) {}
+
+    /// On another thread: runs `batch`, which calls the app more than once, perhaps with [`wait`](Self::wait) in between,
+    /// inside the host.
+    fn inside(&self, batch: &mut dyn FnMut()) {
+        batch();
+    }
 
     /// Whether the app is in the middle of something on this thread, so that it may not be called for another request: a
     /// response whose body it still has to give, for example.

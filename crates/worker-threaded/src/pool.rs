@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
+use rserve_arbiter::Host;
+
 use crate::queue::Queue;
 
 /// Threads that run jobs, while their owner waits for something else.
@@ -19,6 +21,7 @@ pub(crate) struct Pool<J, D> {
 struct Shared<J, D> {
     queue: Mutex<Queue<J, D>>,
     linger: Condvar,
+    host: Option<&'static dyn Host>,
     run: Box<dyn Fn(J) -> D + Send + Sync>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -30,11 +33,12 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     /// Starts the threads. `run` is called on them and must not panic; `wake` ends the owner's wait.
     pub(crate) fn new(
         threads: usize,
+        host: Option<&'static dyn Host>,
         run: impl Fn(J) -> D + Send + Sync + 'static,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, ThreadPoolBuildError> {
         let queue = Mutex::new(Queue::new(threads, Instant::now()));
-        let shared = Arc::new(Shared { queue, linger: Condvar::new(), run: Box::new(run), wake: Box::new(wake) });
+        let shared = Arc::new(Shared { queue, linger: Condvar::new(), host, run: Box::new(run), wake: Box::new(wake) });
         let threads =
             ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("app {index}")).build()?;
         Ok(Self { threads, shared })
@@ -52,7 +56,10 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
         }
         for _ in 0..wake.sleeping {
             let shared = Arc::clone(&self.shared);
-            self.threads.spawn(move || shared.shift());
+            self.threads.spawn(move || match shared.host {
+                Some(host) => host.inside(&mut || shared.shift()),
+                None => shared.shift(),
+            });
         }
         wait
     }
@@ -95,7 +102,8 @@ impl<J, D> Shared<J, D> {
                 (self.wake)();
             }
             let Some(job) = job else {
-                if !self.linger(until.saturating_duration_since(now)) {
+                // Nothing is locked when the host is let go of and taken again: whoever has it may wait for the lock.
+                if !self.wait(|| self.linger(until.saturating_duration_since(now))) {
                     return;
                 }
                 now = Instant::now();
@@ -107,6 +115,13 @@ impl<J, D> Shared<J, D> {
             IN_JOB.set(false);
             now = Instant::now();
         }
+    }
+
+    fn wait(&self, wait: impl FnOnce() -> bool) -> bool {
+        let Some(host) = self.host else { return wait() };
+        let (mut wait, mut result) = (Some(wait), false);
+        host.wait(&mut || result = wait.take().is_some_and(|wait| wait()));
+        result
     }
 
     /// Waits for the next job; false if the shift is over.

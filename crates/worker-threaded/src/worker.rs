@@ -39,8 +39,13 @@ fn build(site: &Site, cx: &mut Context) -> Built {
     quiet_app_panics();
     let events = EventLoop::with_hands(cx, site.http.clone(), site.threads, QUEUE)?;
     let waker = events.waker()?;
-    let pool = Pool::new(site.threads, move |(number, job): (_, Job)| (number, job.run(&*app)), move || waker.wake())
-        .map_err(|error| BootError::worker(format!("{} threads cannot be started: {error}", site.threads)))?;
+    let pool = Pool::new(
+        site.threads,
+        cx.leave_host(),
+        move |(number, job): (_, Job)| (number, job.run(&*app)),
+        move || waker.wake(),
+    )
+    .map_err(|error| BootError::worker(format!("{} threads cannot be started: {error}", site.threads)))?;
     Ok(Box::new(ThreadedWorker {
         events,
         pool,
