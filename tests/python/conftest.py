@@ -2,7 +2,10 @@ import pytest
 from serving import Server
 
 # The classes that a WSGI app runs in; each test that has a `worker_class` is run in all of them.
-CLASSES = {"sync": ["--worker-class", "sync"]}
+CLASSES = {
+    "sync": ["--worker-class", "sync"],
+    "threaded": ["--worker-class", "threaded", "--threads", "4"],
+}
 
 
 @pytest.fixture(params=CLASSES)

@@ -6,6 +6,7 @@ import socket
 import struct
 
 import pytest
+from conftest import CLASSES
 from serving import Server
 
 # What is wrong, and what the log says of it.
@@ -55,10 +56,8 @@ CUT = {
 }
 
 
-@pytest.fixture(scope="module", params=["sync"])
+@pytest.fixture(scope="module", params=CLASSES)
 def server(request):
-    from conftest import CLASSES
-
     with Server("misbehaving:app", *CLASSES[request.param]) as server:
         yield server
         assert "secret" not in server.log(), server.log()

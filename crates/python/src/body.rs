@@ -1,10 +1,11 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -14,6 +15,7 @@ use rserve::{Body, Response};
 use crate::closing::{self, Closing};
 use crate::errors;
 use crate::file_wrapper::FileWrapper;
+use crate::place::Place;
 use crate::start_response::StartResponse;
 
 /// Up to here the event loop copies a body next to its head; a larger one stays where it is.
@@ -23,6 +25,7 @@ const COPIED: usize = 4 * 1024;
 pub(crate) fn response(
     returned: &Bound<'_, PyAny>,
     start: &Bound<'_, StartResponse>,
+    place: Place,
     line: &[u8],
 ) -> PyResult<Response> {
     if let Some(pieces) = listed(returned) {
@@ -30,7 +33,8 @@ pub(crate) fn response(
         return Ok(head(status, headers, join(written, &pieces?)));
     }
     let close = returned.getattr_opt(intern!(returned.py(), "close"))?.map(Bound::unbind);
-    let closing = Leftover(Some(Closing { iterator: None, close, line: line.into() }));
+    let closing =
+        Leftover(Some(Closing { iterator: None, close, place, line: line.into(), thread: thread::current().id() }));
     match sent_by_us(returned, start)? {
         Some((status, headers, file, length)) => {
             Ok(head(status, headers, Body::reader(Closed { file, _closing: closing }, length)))
@@ -144,7 +148,7 @@ fn iterated(
             "the app returned {kind}: an iterable of bytes is needed, such as a list"
         )));
     }
-    let mut iterator = returned.try_iter().or_else(|raised| {
+    let iterator = returned.try_iter().or_else(|raised| {
         if returned.getattr_opt("__iter__")?.is_some() {
             return Err(raised);
         }
@@ -152,7 +156,10 @@ fn iterated(
         Err(PyTypeError::new_err(format!("the app returned {kind}: an iterable of bytes is needed")))
     })?;
     // The head goes with the first piece: until then the app may change its mind.
-    let first = next_piece(&mut iterator)?;
+    let first = match &closing.0 {
+        Some(closing) => next_piece(iterator.as_any(), &closing.place)?,
+        None => None,
+    };
     let (status, headers, mut written) = started(start)?;
     let Some(first) = first else { return Ok(head(status, headers, written.into())) };
     let all = if written.is_empty() {
@@ -178,14 +185,21 @@ fn is_number(text: &[u8], number: usize) -> bool {
 }
 
 /// The next piece that has bytes in it.
-fn next_piece<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    for next in iterator {
-        let next = piece(next?)?;
-        if !next.as_bytes().is_empty() {
-            return Ok(Some(next));
+pub(crate) fn next_piece<'py>(iterator: &Bound<'py, PyAny>, place: &Place) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let py = iterator.py();
+    let next = iterator.getattr(intern!(py, "__next__"))?;
+    loop {
+        match place.call(&next) {
+            Err(raised) if raised.is_instance_of::<PyStopIteration>(py) => return Ok(None),
+            Err(raised) => return Err(raised),
+            Ok(next) => {
+                let next = piece(next)?;
+                if !next.as_bytes().is_empty() {
+                    return Ok(Some(next));
+                }
+            }
         }
     }
-    Ok(None)
 }
 
 /// The body as the app gives it.
@@ -228,7 +242,10 @@ impl Iterator for Pieces {
             return Some(Ok(first));
         }
         Python::attach(|py| {
-            let next = next_piece(&mut self.iterator.bind(py).clone());
+            let next = match &self.closing.0 {
+                Some(closing) => next_piece(self.iterator.bind(py).as_any(), &closing.place),
+                None => Ok(None),
+            };
             let mut written = self.start.borrow_mut(py).take_written();
             match next {
                 Ok(None) if written.is_empty() => None,

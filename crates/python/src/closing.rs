@@ -4,18 +4,24 @@
 //! is with the client in most cases, so that slow work in `close()` does not keep it waiting.
 
 use std::cell::RefCell;
+use std::thread::{self, ThreadId};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::errors;
+use crate::place::Place;
+use crate::{body, errors};
 
 /// An iterable that was returned by the app, with what it may need at its end.
 pub(crate) struct Closing {
     /// To be run to its end first, which should be there.
     pub(crate) iterator: Option<Py<PyAny>>,
     pub(crate) close: Option<Py<PyAny>>,
+    pub(crate) place: Place,
     /// The request line, for the log.
     pub(crate) line: Box<[u8]>,
+    /// Where the app was called.
+    pub(crate) thread: ThreadId,
 }
 
 thread_local! {
@@ -24,7 +30,13 @@ thread_local! {
 
 /// Leaves it for later.
 pub(crate) fn later(closing: Closing) {
-    if closing.iterator.is_some() || closing.close.is_some() {
+    if closing.iterator.is_none() && closing.close.is_none() {
+        return;
+    }
+    if thread::current().id() != closing.thread {
+        // This one may never call the app.
+        Python::attach(|py| closing.close(py));
+    } else {
         LEFT.with_borrow_mut(|left| left.push(closing));
     }
 }
@@ -39,8 +51,8 @@ pub(crate) fn close_all(py: Python<'_>) {
 
 impl Closing {
     fn close(self, py: Python<'_>) {
-        let finished = self.iterator.as_ref().map_or(Ok(()), |iterator| finish(iterator.bind(py)));
-        let closed = self.close.as_ref().map_or(Ok(()), |close| close.call0(py).map(drop));
+        let finished = self.iterator.as_ref().map_or(Ok(()), |iterator| finish(iterator.bind(py), &self.place));
+        let closed = self.close.as_ref().map_or(Ok(()), |close| self.place.call(close.bind(py)).map(drop));
         for raised in [finished.err(), closed.err()].into_iter().flatten() {
             errors::log(py, &raised, &self.line, "the app failed after its response");
         }
@@ -48,11 +60,9 @@ impl Closing {
 }
 
 /// Runs what stands behind the last piece of the body.
-fn finish(iterator: &Bound<'_, PyAny>) -> PyResult<()> {
-    for piece in iterator.try_iter()? {
-        if piece?.is_truthy()? {
-            return Err(pyo3::exceptions::PyValueError::new_err("the body is longer than its Content-Length"));
-        }
+fn finish(iterator: &Bound<'_, PyAny>, place: &Place) -> PyResult<()> {
+    match body::next_piece(iterator, place)? {
+        None => Ok(()),
+        Some(_) => Err(PyValueError::new_err("the body is longer than its Content-Length")),
     }
-    Ok(())
 }

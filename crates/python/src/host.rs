@@ -1,7 +1,9 @@
 //! What the interpreter must hear of forks, waits and ends.
 #![expect(unsafe_code, reason = "the calls of CPython's that PyO3 does not wrap")]
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
@@ -12,6 +14,26 @@ use crate::{body, closing, errors, loader};
 
 /// The interpreter that this process runs in.
 pub(crate) struct Interpreter;
+
+/// An idle worker of several threads looks for signals so often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+thread_local! {
+    static KEPT: Cell<bool> = const { Cell::new(false) };
+    static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// What the main thread does outside.
+struct Run<'a>(&'a mut dyn FnMut());
+
+// SAFETY: it never goes to another thread; PyO3 asks for this to keep what belongs to an attached thread out.
+unsafe impl Send for Run<'_> {}
+
+impl Run<'_> {
+    fn run(self) {
+        (self.0)();
+    }
+}
 
 static IN_WORKER: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +64,31 @@ impl Host for Interpreter {
         // SAFETY: it is the state that the call above has detached from this thread.
         unsafe { ffi::PyEval_RestoreThread(state) };
         Python::attach(run_signal_handlers);
+    }
+
+    fn outside(&self, run: &mut dyn FnMut()) {
+        let run = Run(run);
+        Python::attach(|py| py.detach(|| run.run()));
+    }
+
+    fn has_waited(&self) {
+        // Handlers run on the main thread alone. To enter for nothing each time would cost more than the wait.
+        let due = LAST_LOOK.get().is_none_or(|last| last.elapsed() >= LOOK_EVERY);
+        if due {
+            LAST_LOOK.set(Some(Instant::now()));
+            Python::attach(run_signal_handlers);
+        }
+    }
+
+    fn inside(&self, batch: &mut dyn FnMut()) {
+        Python::attach(|_| {
+            if !KEPT.replace(true) {
+                // SAFETY: the thread is attached. It is never detached for good, so that what Python keeps for a thread
+                // lives as long as the thread.
+                unsafe { ffi::PyGILState_Ensure() };
+            }
+            batch();
+        });
     }
 
     fn is_busy(&self) -> bool {

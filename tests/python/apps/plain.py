@@ -62,7 +62,7 @@ class Iterable:
 
     def close(self):
         closed.append(self.name)
-        print("closed", self.name, file=sys.stderr, flush=True)
+        os.write(2, f"closed {self.name}\n".encode())
 
 
 def stream(environ, start_response):
