@@ -127,7 +127,7 @@ impl EventLoop {
         self.flush()?;
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
-        self.tell_free_hands();
+        self.tell_free_hands(cx);
         let mut go_on = true;
         if self.must_look(cx) {
             self.unwatched_accepts = 0;
@@ -137,7 +137,7 @@ impl EventLoop {
                 self.expire()?;
             }
             go_on = seen.something && !seen.wake;
-            self.tell_free_hands();
+            self.tell_free_hands(cx);
         }
         if self.may_take_more(cx) && self.is_turn_of_a_newcomer(cx) {
             self.accept(cx)?;

@@ -123,20 +123,22 @@ impl EventLoop {
         !self.shared.asks_elsewhere && cx.app_is_busy()
     }
 
-    /// How many hands would be free if all that is ready were taken up.
-    fn free_hands(&self) -> usize {
-        self.hands.number.saturating_sub(self.ready.len() + self.hands.taken)
+    /// How many hands would be free if all that is ready were taken up. Where no sibling could have one free, a place in the
+    /// queue to the hands is as good.
+    fn free_hands(&self, cx: &Context) -> usize {
+        let hands = if cx.workers() == 1 { self.hands.most } else { self.hands.number };
+        hands.saturating_sub(self.ready.len() + self.hands.taken)
     }
 
     /// One hand alone is always room for one newcomer.
-    pub(super) fn tell_free_hands(&mut self) {
+    pub(super) fn tell_free_hands(&mut self, cx: &Context) {
         if self.hands.number > 1 {
-            self.window.set_free_hands(self.free_hands(), self.shared.now);
+            self.window.set_free_hands(self.free_hands(cx), self.shared.now);
         }
     }
 
-    pub(super) fn has_free_hand(&self) -> bool {
-        self.free_hands() > 0
+    pub(super) fn has_free_hand(&self, cx: &Context) -> bool {
+        self.free_hands(cx) > 0
     }
 
     /// Whether a hand is free, or all requests are served that were there before somebody came to a door.
@@ -144,7 +146,7 @@ impl EventLoop {
     /// While none is free the newcomer is left to a sibling. But if in all the time that those before it took no sibling
     /// had a hand free, it has waited as long as they, and may not be put off by others for ever.
     pub(super) fn is_turn_of_a_newcomer(&mut self, cx: &Context) -> bool {
-        if self.has_free_hand() {
+        if self.has_free_hand(cx) {
             self.let_in_at = None;
             return true;
         }

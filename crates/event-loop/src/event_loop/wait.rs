@@ -27,7 +27,7 @@ impl EventLoop {
     /// Waits and handles what happened.
     pub(super) fn wait(&mut self, cx: &Context, most: Duration) -> io::Result<Seen> {
         let limit = self.wait_limit(cx).min(most);
-        let willing = self.may_take_more(cx) && (self.has_free_hand() || limit.is_zero());
+        let willing = self.may_take_more(cx) && (self.has_free_hand(cx) || limit.is_zero());
         // Whoever does not sleep takes no sibling's wake-up, so a door may stay in the set for now.
         if willing || !limit.is_zero() {
             self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
@@ -70,7 +70,7 @@ impl EventLoop {
     }
 
     fn wait_limit(&self, cx: &Context) -> Duration {
-        let accept_now = self.has_free_hand() && self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
+        let accept_now = self.has_free_hand(cx) && self.doors.any_hot(self.shared.now) && self.may_take_more(cx);
         // With nothing in hand and nobody to come, the harness wants to hear of it.
         let done = self.connections.is_empty() && matches!(self.shared.phase, Phase::Leaving { .. });
         if accept_now || done || (!self.ready.is_empty() && self.may_take_out() && !self.app_is_busy(cx)) {
