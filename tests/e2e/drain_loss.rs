@@ -14,7 +14,7 @@ use nix::sys::signal::Signal::SIGTERM;
 use crate::support::{
     Server, Socket, Tally, each_class,
     load::{Load, Shape},
-    soak, turn,
+    soak, turn, twenty_a_second,
 };
 
 each_class!(
@@ -38,15 +38,21 @@ fn fresh_connections_1_ms_handler(class: &str) {
 }
 
 fn fresh_connections_50_ms_handler_below_capacity(class: &str) {
-    stops(class, "new connections, 50 ms, 0.8 × capacity", "/sleep/50", |workers| times_capacity(0.8, workers));
+    stops(class, "new connections, 50 ms, 0.8 × capacity", &twenty_a_second(class), |workers| {
+        times_capacity(0.8, workers)
+    });
 }
 
 fn fresh_connections_50_ms_handler_above_capacity(class: &str) {
-    stops(class, "new connections, 50 ms, 1.2 × capacity", "/sleep/50", |workers| times_capacity(1.2, workers));
+    stops(class, "new connections, 50 ms, 1.2 × capacity", &twenty_a_second(class), |workers| {
+        times_capacity(1.2, workers)
+    });
 }
 
 fn fresh_connections_50_ms_handler_far_above_capacity(class: &str) {
-    stops(class, "new connections, 50 ms, 2.5 × capacity", "/sleep/50", |workers| times_capacity(2.5, workers));
+    stops(class, "new connections, 50 ms, 2.5 × capacity", &twenty_a_second(class), |workers| {
+        times_capacity(2.5, workers)
+    });
 }
 
 fn kept_connections_instant_handler(class: &str) {
@@ -77,7 +83,7 @@ fn without_the_drain_connections_are_lost(class: &str) {
     server.wait_for_line(Duration::from_secs(1), "the backlog", |line| line.message().contains("left in the backlog"));
 }
 
-/// New connections at so many times what the workers can serve with a handler of 50 ms.
+/// New connections at so many times what the workers can serve with a handler that takes [`twenty_a_second`].
 fn times_capacity(factor: f64, workers: usize) -> Shape {
     Shape::Fresh { rate: factor * 20.0 * workers as f64 }
 }

@@ -21,4 +21,5 @@ mod serving;
 mod settings;
 mod supervision;
 mod support;
+mod threaded;
 mod upgrade;

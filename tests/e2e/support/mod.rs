@@ -15,7 +15,7 @@ pub(crate) mod slow;
 pub(crate) mod soak;
 
 pub(crate) use log::Line;
-pub(crate) use process::{Held, alive, children, send, zombies};
+pub(crate) use process::{Held, alive, children, cpu_time, send, zombies};
 pub(crate) use rserve_drain_check::{Exchange, Loss, Outcome, Tally, Target, free_port};
 pub(crate) use server::{Builder, Server, wait_until};
 pub(crate) use target::Socket;
@@ -71,6 +71,13 @@ macro_rules! each_class {
     };
 }
 pub(crate) use each_class;
+
+/// A path whose handler takes so long that a worker of this class answers twenty of it in a second. (The class async has too
+/// many threads for that.)
+pub(crate) fn twenty_a_second(class: &str) -> String {
+    let threads: usize = class.split_once(" --threads ").map_or(1, |(_, threads)| threads.parse().expect("a number"));
+    format!("/sleep/{}", 50 * threads)
+}
 
 /// Waits for this test's turn to load the machine. Tests that measure time or send much hold it, so that two of them
 /// never disturb each other on a machine of two cores.
