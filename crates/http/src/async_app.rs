@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tower_service::Service;
@@ -90,6 +91,14 @@ where
 {
     fn call(&self, request: http::Request<AsyncBody>) -> AsyncAnswer {
         let mut service = self.0.clone();
+        // Most are always ready, and then the request need not be kept in the future.
+        if let Poll::Ready(Ok(())) = service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            let answer = service.call(request);
+            return Box::pin(async {
+                let Ok(response) = answer.await;
+                response.map(AsyncBody::new)
+            });
+        }
         Box::pin(async move {
             let Ok(()) = poll_fn(|cx| service.poll_ready(cx)).await;
             let Ok(response) = service.call(request).await;

@@ -28,9 +28,7 @@ pub(crate) fn seal(mut response: Response<AsyncBody>, in_hand: InHand, terms: Te
     });
     let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let kept = in_hand.connection.begin_response(upgrades);
-    if !terms.closes.unwrap_or(!kept || upgrades) {
-        // As it is.
-    } else if !upgrades {
+    if terms.closes.unwrap_or(!kept) && !upgrades {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("rserve"));
@@ -62,16 +60,8 @@ fn check(response: &mut Response<AsyncBody>, terms: &Terms) -> Result<Option<u64
     }
     let known = response.body().size_hint().exact();
     let headers = response.headers_mut();
-    let closes = headers.get_all(CONNECTION).iter().any(says_close);
-    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !headers.get_all(TRANSFER_ENCODING).iter().all(is_chunked) {
-        return Err(ResponseError::TransferEncoding);
-    }
-    for name in [CONNECTION, TRANSFER_ENCODING, TE, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
-        headers.remove(name);
-    }
-    if closes {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if headers.keys().any(|name| *name == TRANSFER_ENCODING || OURS.contains(name)) {
+        check_ours(headers)?;
     }
     let stated = stated_length(headers)?;
     if status == StatusCode::NO_CONTENT {
@@ -87,27 +77,56 @@ fn check(response: &mut Response<AsyncBody>, terms: &Terms) -> Result<Option<u64
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// What is said of the connection is the server's to say, but for `Connection: close`.
+const OURS: [HeaderName; 5] = [
+    CONNECTION,
+    TE,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+fn check_ours(headers: &mut HeaderMap) -> Result<(), ResponseError> {
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !headers.get_all(TRANSFER_ENCODING).iter().all(is_chunked) {
+        return Err(ResponseError::TransferEncoding);
+    }
+    headers.remove(TRANSFER_ENCODING);
+    let closes = headers.get_all(CONNECTION).iter().any(says_close);
+    for name in OURS {
+        headers.remove(name);
+    }
+    if closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(())
+}
 
 fn says_close(value: &HeaderValue) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 fn stated_length(headers: &mut HeaderMap) -> Result<Option<u64>, ResponseError> {
-    let mut stated = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let length = digits.and_then(|text| text.parse::<u64>().ok()).ok_or(ResponseError::Length)?;
-        if stated.is_some_and(|other| other != length) {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let stated = length(first).ok_or(ResponseError::Length)?;
+    let mut is_repeated = false;
+    for value in values {
+        if length(value) != Some(stated) {
             return Err(ResponseError::Length);
         }
-        stated = Some(length);
+        is_repeated = true;
     }
-    if let Some(length) = stated {
-        headers.insert(CONTENT_LENGTH, length.into());
+    if is_repeated {
+        headers.insert(CONTENT_LENGTH, stated.into());
     }
-    Ok(stated)
+    Ok(Some(stated))
+}
+
+/// Digits only: no sign, no list, no white space.
+fn length(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok())
 }
 
 /// The body of a response on its way out. While it is there its request counts as in hand.

@@ -11,6 +11,9 @@ use super::Connection;
 /// A host that is not a Rust program may not have told the kernel to leave SIGPIPE out.
 const NO_SIGNAL: i32 = MsgFlags::MSG_NOSIGNAL.bits();
 
+/// Up to here a copy is cheaper than several pieces for the kernel to walk.
+const SMALL: usize = 512;
+
 /// Its socket. One task at a time reads, and one writes.
 impl Connection {
     /// Reads once; 0 is the end.
@@ -23,7 +26,17 @@ impl Connection {
 
     /// Sends once.
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, |socket| socket.send_vectored_with_flags(slices, NO_SIGNAL))
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut small = [0; SMALL];
+        if length > SMALL {
+            return self.socket.poll_write(cx, |socket| socket.send_vectored_with_flags(slices, NO_SIGNAL));
+        }
+        let mut at = 0;
+        for slice in slices {
+            small[at..at + slice.len()].copy_from_slice(slice);
+            at += slice.len();
+        }
+        self.socket.poll_write(cx, |socket| socket.send_with_flags(&small[..at], NO_SIGNAL))
     }
 
     /// Whether there is something to be read, the end included.
