@@ -10,6 +10,7 @@ mod drain_loss;
 mod drain_rules;
 mod handshakes;
 mod harness;
+mod http2;
 mod kill_points;
 mod patient;
 mod pods;

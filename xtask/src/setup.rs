@@ -17,6 +17,7 @@ struct Need {
 
 const NEEDS: &[Need] = &[
     Need { program: "curl", package: "curl", purpose: "the tests that drive the server as a person would" },
+    Need { program: "h2load", package: "nghttp2-client", purpose: "the tests of HTTP/2 under load" },
     Need { program: "ip", package: "iproute2", purpose: "the handshake tests over a TUN device" },
     Need { program: "haproxy", package: "haproxy", purpose: "rolling restarts behind HAProxy" },
     Need { program: "nginx", package: "nginx-light", purpose: "rolling restarts behind nginx" },

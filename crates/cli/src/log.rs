@@ -9,6 +9,7 @@ use std::{
 };
 
 use tracing::Level;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
 use crate::flags::{LogFormat, LogLevel};
 
@@ -25,9 +26,14 @@ pub(crate) fn init(level: LogLevel, format: LogFormat) {
         // A line that cannot be written is gone. The complaint about it would be an eprintln!, and that panics when
         // standard error is full or closed.
         .log_internal_errors(false);
+    // Of HTTP/2 each frame would be a line.
+    let frames = ["h2", "hyper"].map(|target| (target, Level::WARN));
+    let filter = Targets::new().with_default(max_level(level)).with_targets(frames);
     let _ = match format {
-        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish()),
+        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish().with(filter)),
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish().with(filter))
+        }
     };
 }
 

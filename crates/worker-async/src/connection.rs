@@ -97,7 +97,7 @@ impl Connection {
             responding: false,
             body_failed: false,
             head: None,
-            leaving: (phase != Phase::Serving).then_some(accepted),
+            leaving: None,
         };
         let socket = Readiness::of(stream.into())?;
         Ok(shared.enter(|key| Arc::new(Self { socket, shared: Arc::clone(shared), key, state: Mutex::new(state) })))
@@ -151,6 +151,11 @@ impl Connection {
         let key = state.requests.insert(line);
         if let Stage::Streams { .. } = state.stage {
             (state.stage, state.deadline) = (Stage::Streams { idle: None, served: true }, None);
+            // Not before: a client that is told to leave may not ask for anything any more, and this one has come to ask.
+            if state.phase != Phase::Serving && state.leaving.is_none() {
+                state.leaving = Some(Instant::now());
+                state.wake();
+            }
         }
         let connect = ConnectInfo { peer: state.peer, local: state.local, draining: self.shared.stopping() };
         (InHand { connection: Arc::clone(self), key }, connect, state.believed)
@@ -183,7 +188,9 @@ impl Connection {
     pub(crate) fn on_phase(&self, phase: Phase) {
         let mut state = self.state();
         state.phase = phase;
-        state.leaving = state.leaving.or_else(|| Some(Instant::now()));
+        if let Stage::Streams { served: true, .. } = state.stage {
+            state.leaving.get_or_insert_with(Instant::now);
+        }
         state.set_deadline(&self.shared);
         state.wake();
     }
@@ -226,7 +233,10 @@ impl Connection {
         let state = self.state();
         match result {
             _ if state.body_failed => Verdict::Reset(CloseReason::BodyFailed),
-            Ok(()) if let Stage::Streams { served, .. } = state.stage => {
+            // Without a request in hand it does not matter how a client goes.
+            _ if let Stage::Streams { served, .. } = state.stage
+                && (result.is_ok() || state.requests.is_empty()) =>
+            {
                 Verdict::Shut(if served { CloseReason::ClientClosed } else { CloseReason::Silent })
             }
             Ok(()) if state.client_asked => Verdict::Close(CloseReason::ClientAsked),

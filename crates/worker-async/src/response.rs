@@ -78,13 +78,8 @@ fn check(response: &mut Response<AsyncBody>, terms: &Terms) -> Result<Option<u64
 }
 
 /// What is said of the connection is the server's to say, but for `Connection: close`.
-const OURS: [HeaderName; 5] = [
-    CONNECTION,
-    TE,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+const OURS: [HeaderName; 5] =
+    [CONNECTION, TE, UPGRADE, HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")];
 
 fn check_ours(headers: &mut HeaderMap) -> Result<(), ResponseError> {
     let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");

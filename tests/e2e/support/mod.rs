@@ -13,6 +13,7 @@ pub(crate) mod net;
 pub(crate) mod peers;
 pub(crate) mod slow;
 pub(crate) mod soak;
+pub(crate) mod streams;
 
 pub(crate) use log::Line;
 pub(crate) use process::{Held, alive, children, cpu_time, send, zombies};
