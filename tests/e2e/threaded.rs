@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::unistd::Pid;
+use nix::{sys::signal::Signal::SIGTERM, unistd::Pid};
 
 use crate::support::{
     Builder, Server, cpu_time,
@@ -118,6 +118,22 @@ fn busy_threads_are_no_stuck_threads() {
     thread::sleep(Duration::from_millis(3500));
     load.stop().assert_none_lost(0);
     assert_eq!(server.workers(), worker);
+}
+
+#[test]
+fn each_request_that_is_cut_is_named() {
+    let mut server = threaded(2).args(["--graceful-timeout", "1"]).start();
+    let conns: Vec<_> = ["first", "second"]
+        .into_iter()
+        .flat_map(|request| ask(&server, &format!("/sleep/60000?{request}"), 1))
+        .collect();
+    assert!(wait_until(SOON, || conns.iter().all(|conn| conn.taken().unwrap())), "they have not been read");
+    server.signal(SIGTERM);
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    for request in ["first", "second"] {
+        let name = format!("GET /sleep/60000?{request}");
+        server.wait_for_line(SOON, request, |line| line.text.contains("cut after") && line.text.contains(&name));
+    }
 }
 
 #[test]

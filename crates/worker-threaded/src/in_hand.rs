@@ -39,7 +39,18 @@ impl InHand {
 
     /// The first line of the oldest, since when it is here, and its number.
     pub(crate) fn oldest(&self) -> Option<(u64, Instant, &[u8])> {
-        self.entries.front().map(|entry| (self.first, entry.since, &entry.line[..entry.length]))
+        self.entries.front().map(|entry| (self.first, entry.since, entry.line()))
+    }
+
+    /// All that is there: since when, and the first line.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Instant, &[u8])> {
+        self.entries.iter().filter(|entry| !entry.gone).map(|entry| (entry.since, entry.line()))
+    }
+}
+
+impl Entry {
+    fn line(&self) -> &[u8] {
+        &self.line[..self.length]
     }
 }
 
@@ -52,6 +63,7 @@ mod tests {
         let (mut hand, now) = (InHand::default(), Instant::now());
         let [a, b, c] = [&b"GET /a"[..], b"GET /b", &[b'c'; 200]].map(|line| hand.add(now, line));
         hand.remove(b);
+        assert_eq!(hand.iter().map(|(_, line)| line.len()).collect::<Vec<_>>(), [6, LINE]);
         assert_eq!(hand.oldest(), Some((a, now, &b"GET /a"[..])));
         hand.remove(a);
         assert_eq!(hand.oldest(), Some((c, now, &[b'c'; LINE][..])));

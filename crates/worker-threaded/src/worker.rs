@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use rserve_arbiter::{BootError, Built, Context, Drain, Worker, WorkerClass};
 use rserve_event_loop::{Done, EventLoop, Job, Site, quiet_app_panics};
+use tracing::warn;
 
 use crate::in_hand::InHand;
 use crate::pool::Pool;
@@ -21,6 +22,9 @@ const STEP: Duration = Duration::from_millis(20);
 /// So many requests may wait for a thread where the threads find them: what a quick thread does in the time that it takes
 /// to wake the loop.
 const QUEUE: usize = 64;
+
+/// So many requests that are cut get a line of their own.
+const NAMED: usize = 100;
 
 struct ThreadedWorker {
     events: EventLoop,
@@ -87,6 +91,20 @@ impl ThreadedWorker {
             }
         }
     }
+
+    /// The arbiter could name one of them, and only while this process is there.
+    fn name_what_is_cut(&self, cx: &Context) {
+        cx.end_request();
+        let mut in_hand = self.in_hand.iter();
+        for (since, line) in in_hand.by_ref().take(NAMED) {
+            let (seconds, request) = (since.elapsed().as_secs_f64(), String::from_utf8_lossy(line));
+            warn!(%request, "cut after {seconds:.1} s: \"{}\"", request.escape_debug());
+        }
+        let others = in_hand.count();
+        if others > 0 {
+            warn!("{others} more requests were cut");
+        }
+    }
 }
 
 impl Worker for ThreadedWorker {
@@ -106,7 +124,8 @@ impl Worker for ThreadedWorker {
     }
 
     /// Does not wait for the threads: the process ends while they are in the app.
-    fn handle_quit(&mut self, _: &mut Context) {
+    fn handle_quit(&mut self, cx: &mut Context) {
+        self.name_what_is_cut(cx);
         self.events.quit();
     }
 }
