@@ -69,7 +69,7 @@ fn crowd_of_slow_clients_holds_nobody_up(class: &str) {
 }
 
 fn thousand_idle_connections_take_little_memory(class: &str) {
-    // hyper keeps the buffers of an idle connection.
+    // hyper has buffers for each for a second, and the allocator keeps them.
     let mebibytes = if class == "async" { 20 } else { 5 };
     let server = Server::builder(class).args(["--keep-alive", "60"]).start();
     let idle: Vec<_> = (0..1000)
@@ -96,6 +96,8 @@ fn resets_and_half_closes_at_every_byte_leave_nothing_behind(class: &str) {
     let stored = slow_upload(1_100_000) + "and its first bytes";
     let requests = [REQUESTS[0], REQUESTS[1], &stored];
 
+    // It has all that it needs once it has served; that connection may still be there.
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
     let before = Held::by(worker);
     let mut after_first = None;
     for round in 0..ROUNDS {
@@ -116,7 +118,7 @@ fn resets_and_half_closes_at_every_byte_leave_nothing_behind(class: &str) {
         let mut now = Held::by(worker);
         let all_gone = wait_until(SOON, || {
             now = Held::by(worker);
-            now.descriptors == before.descriptors
+            now.descriptors <= before.descriptors
         });
         assert!(all_gone && now.nameless == before.nameless, "round {round}: {now:?}, at first {before:?}");
         let bound = *after_first.get_or_insert(now.anonymous_kib) + growth_kib;

@@ -1,6 +1,12 @@
 //! What an HTTP client sees of a server that is left in peace.
 
+#[path = "../../crates/http/tests/refusals/provoked.rs"]
+mod provoked;
+
 use std::{collections::HashSet, time::Duration};
+
+use provoked::{PROVOKED, bytes};
+use rserve_http::Refusal;
 
 use crate::support::{
     Server, Socket, Target, each_class,
@@ -24,6 +30,7 @@ each_class!(
     half_closed_client_gets_its_response,
     slow_clients_hold_nobody_up,
     malformed_requests_are_refused,
+    refusals_are_worded_as_in_the_docs,
     limits_are_kept,
     full_worker_leaves_newcomers_in_the_queue,
     all_workers_serve,
@@ -275,6 +282,22 @@ fn malformed_requests_are_refused(class: &str) {
         assert!(conn.closed_within(Duration::from_secs(5)), "{bytes:?}: still open");
     }
     assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+}
+
+/// Every row of the table in docs/http.md that flags can bring about.
+fn refusals_are_worded_as_in_the_docs(class: &str) {
+    let limits =
+        [["--limit-request-line", "50"], ["--limit-request-fields", "4"], ["--limit-request-field-size", "36"]];
+    let server = Server::builder(class).args(limits.concat()).start();
+    for &(input, expected) in PROVOKED.iter().filter(|(_, refusal)| *refusal != Refusal::BodyTooLarge) {
+        let input = bytes(input, expected);
+        let mut conn = Conn::open(&server.target()).unwrap();
+        conn.send(&input).unwrap();
+        let refusal = conn.response().unwrap();
+        let text = format!("{expected}\n");
+        assert_eq!((refusal.status, refusal.text()), (expected.status().as_u16(), text), "{input:?}");
+        assert!(refusal.closes() && conn.closed_within(Duration::from_secs(5)), "{input:?}: still open");
+    }
 }
 
 fn limits_are_kept(class: &str) {

@@ -112,6 +112,20 @@ fn stuck_worker_is_killed_named_and_replaced(class: &str) {
     assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
 }
 
+/// Of its threads for a blocking app one that is free shows that it lives.
+#[test]
+fn async_worker_is_replaced_when_all_its_threads_are_stuck() {
+    let server = Server::builder("async").args(["--timeout", "1", "--log-level", "debug"]).start();
+    let before = server.workers();
+    let mut stuck: Vec<_> = (0..63).map(|_| server.in_hand("/sleep/60000")).collect();
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(server.workers(), before, "one thread is free");
+    stuck.push(server.in_hand("/sleep/60000"));
+    server.wait_for_workers(Duration::from_secs(6), |now| now.len() == 1 && now != before);
+    server.wait_for_line(Duration::from_secs(1), "the stuck worker", |line| line.text.contains("GET /sleep/60000"));
+    assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+}
+
 fn slow_worker_within_its_time_is_left_alone(class: &str) {
     let server = Server::builder(class).args(["--timeout", "2"]).start();
     let before = server.workers();

@@ -9,6 +9,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use rserve_event_loop::{BodyMemory, Collect, catch_app_panic};
 use rserve_http::{AllowList, AsyncBody, Body, ConnectInfo, Decoder, Handler, Limits, Request, RequestBody};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::connection::InHand;
@@ -44,11 +45,11 @@ where
         forwarders: believed.then(|| Arc::clone(&shared.settings.forwarded_allow_ips)),
         connect,
     };
-    let freed = Freed(Arc::clone(shared));
+    let thread = Thread { shared: Arc::clone(shared), permit: Some(permit) };
+    shared.note_threads();
     let answered = spawn_blocking(move || {
         let answered = call.answer(body);
-        drop(permit);
-        drop(freed);
+        drop(thread);
         answered
     });
     let error = match answered.await {
@@ -80,14 +81,16 @@ impl Call {
     }
 }
 
-/// Tells the worker, which takes no connection while all threads are taken.
-struct Freed(Arc<Shared>);
+/// A thread's worth of permission to run, and what is said when it is given back.
+struct Thread {
+    shared: Arc<Shared>,
+    permit: Option<OwnedSemaphorePermit>,
+}
 
-impl Drop for Freed {
+impl Drop for Thread {
     fn drop(&mut self) {
-        if self.0.blocking.available_permits() <= 1 {
-            self.0.changed.notify_one();
-        }
+        self.permit = None;
+        self.shared.note_threads();
     }
 }
 

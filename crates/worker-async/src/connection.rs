@@ -53,6 +53,8 @@ struct State {
     body_failed: bool,
     /// The head of the request, if the app wants it as it came.
     head: Option<Vec<u8>>,
+    /// It is idle, and nobody has buffers for it.
+    resting: bool,
     /// Since when an HTTP/2 client is told to bring no more requests.
     leaving: Option<Instant>,
 }
@@ -68,6 +70,8 @@ pub(crate) enum Verdict {
     Reset(CloseReason),
     /// With a response of ours.
     Refuse(CloseReason),
+    /// Not at all: it has been idle for a while, and hyper with its buffers is let go of.
+    Rest,
 }
 
 /// What its task is to do.
@@ -97,6 +101,7 @@ impl Connection {
             responding: false,
             body_failed: false,
             head: None,
+            resting: false,
             leaving: None,
         };
         let socket = Readiness::of(stream.into())?;
@@ -110,11 +115,6 @@ impl Connection {
     /// Where it comes from: its peer.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.state().peer
-    }
-
-    /// When it was accepted, as long as it is silent.
-    pub(crate) fn accepted(&self) -> Instant {
-        if let Stage::Silent { accepted } = self.stage() { accepted } else { Instant::now() }
     }
 
     /// Takes in what a PROXY header says.
@@ -206,6 +206,11 @@ impl Connection {
             Some(verdict) if state.stuck.is_none() => Look::End(verdict),
             _ => Look::Wait(state.stuck.or(state.deadline)),
         }
+    }
+
+    /// What the log calls a request that it has in hand.
+    pub(crate) fn line_in_hand(&self) -> Option<String> {
+        self.state().requests.iter().next().map(|(_, line)| line.to_string())
     }
 
     /// Whether an HTTP/2 client is to bring no more requests.

@@ -125,11 +125,7 @@ impl Gate {
             return;
         }
         self.stopped = true;
-        let reason = match self.connection.stage() {
-            Stage::Silent { .. } => CloseReason::Silent,
-            Stage::Idle { .. } => CloseReason::ClientClosed,
-            _ => CloseReason::RequestCut,
-        };
+        let reason = self.connection.stage().reason_if_left();
         self.connection.judge(Verdict::Close(reason));
     }
 

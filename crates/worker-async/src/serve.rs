@@ -19,10 +19,15 @@ use crate::http2::{self, Version};
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(connection: Arc<Connection>) {
-    let verdict = match begin(&connection).await {
-        Ok((first, Version::One)) => Box::pin(serve_http1(&connection, first)).await,
-        Ok((first, Version::Two)) => Box::pin(http2::serve_http2(&connection, first)).await,
-        Err(verdict) => verdict,
+    let verdict = loop {
+        match begin(&connection).await {
+            Ok((first, Version::One)) => match Box::pin(serve_http1(&connection, first)).await {
+                Verdict::Rest => connection.rest(),
+                verdict => break verdict,
+            },
+            Ok((first, Version::Two)) => break Box::pin(http2::serve_http2(&connection, first)).await,
+            Err(verdict) => break verdict,
+        }
     };
     // From now on its gate ends it.
     if !matches!(connection.stage(), Stage::Upgraded) {
@@ -30,11 +35,15 @@ pub(crate) async fn serve(connection: Arc<Connection>) {
     }
 }
 
-/// Reads until it is known what the connection speaks: what has been read, without a PROXY header.
+/// Reads until it is known what the connection speaks: what has been read, without a PROXY header. One that was resting
+/// speaks what it has spoken before.
 async fn begin(connection: &Arc<Connection>) -> Result<(Vec<u8>, Version), Verdict> {
-    let silent = connection.stage();
+    let before = connection.stage();
     let settings = &connection.shared.settings;
-    let mut preface = Preface::of(connection.peer(), settings, connection.accepted());
+    let mut preface = match before {
+        Stage::Silent { accepted } => Preface::of(connection.peer(), settings, accepted),
+        _ => None,
+    };
     let mut first = Vec::new();
     guard(connection, |cx| {
         loop {
@@ -43,9 +52,7 @@ async fn begin(connection: &Arc<Connection>) -> Result<(Vec<u8>, Version), Verdi
                 !bytes.is_empty()
             });
             if !ready!(received).unwrap_or(false) {
-                let silent = matches!(connection.stage(), Stage::Silent { .. });
-                let reason = if silent { CloseReason::Silent } else { CloseReason::RequestCut };
-                return Poll::Ready(Err(Verdict::Close(reason)));
+                return Poll::Ready(Err(Verdict::Close(connection.stage().reason_if_left())));
             }
             connection.begin_head();
             if let Some(expected) = preface {
@@ -60,13 +67,14 @@ async fn begin(connection: &Arc<Connection>) -> Result<(Vec<u8>, Version), Verdi
                         }
                         if first.is_empty() {
                             // A connection with nothing but a header is as silent as before.
-                            connection.take_back_head(silent);
+                            connection.take_back_head(before);
                             continue;
                         }
                     }
                 }
             }
-            if let Some(version) = http2::tell(&first) {
+            let known = matches!(before, Stage::Idle { .. }).then_some(Version::One);
+            if let Some(version) = known.or_else(|| http2::tell(&first)) {
                 return Poll::Ready(Ok((std::mem::take(&mut first), version)));
             }
         }
@@ -107,7 +115,10 @@ pub(crate) async fn guard<T>(
                 Look::End(verdict) => return Poll::Ready(Err(verdict)),
                 Look::Wait(deadline) => ready!(timer.poll_until(deadline, cx)),
             }
-            connection.expire(Instant::now());
+            // Not polled once more in between: what it then took up would be dropped.
+            if let Some(verdict) = connection.expire(Instant::now()) {
+                return Poll::Ready(Err(verdict));
+            }
         }
     })
     .await
@@ -142,6 +153,7 @@ impl Timer {
 async fn end(connection: &Connection, verdict: Verdict) {
     let reason = match verdict {
         Verdict::Close(reason) => reason,
+        Verdict::Rest => CloseReason::Idle,
         Verdict::Reset(reason) => {
             connection.reset_on_close();
             reason

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rserve_arbiter::Context;
 use rserve_event_loop::{BodyMemory, HttpSettings, Phase, Site};
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     connections: Mutex<Slab<Arc<Connection>>>,
     len: AtomicUsize,
+    /// All threads for a blocking app are taken, and none was freed since then.
+    stuck_since: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -39,6 +42,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             connections: Mutex::default(),
             len: AtomicUsize::new(0),
+            stuck_since: Mutex::new(None),
         }
     }
 
@@ -77,6 +81,32 @@ impl Shared {
     /// Whether another connection may be taken: others wait for a sibling, or for one of ours to end.
     pub(crate) fn has_room(&self) -> bool {
         self.len() < self.settings.worker_connections && self.blocking.available_permits() > 0
+    }
+
+    /// A thread was taken for a blocking app, or is free again.
+    pub(crate) fn note_threads(&self) {
+        let mut since = lock(&self.stuck_since);
+        let free = self.blocking.available_permits();
+        *since = (free == 0).then(Instant::now);
+        if free == 1 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Tells the arbiter whether anything gets on.
+    pub(crate) fn tell_whether_stuck(&self, cx: &mut Context) {
+        let since = *lock(&self.stuck_since);
+        cx.set_stuck_since(since);
+        match since {
+            // Which of them is to blame nobody knows.
+            Some(since) => {
+                let connections: Vec<_> = lock(&self.connections).iter().map(|(_, it)| Arc::clone(it)).collect();
+                if let Some(line) = connections.iter().find_map(|connection| connection.line_in_hand()) {
+                    cx.begin_request(since, line.as_bytes());
+                }
+            }
+            None => cx.end_request(),
+        }
     }
 
     /// Takes a connection into the books; `make` gets its key.

@@ -64,7 +64,9 @@ impl Worker for AsyncWorker {
         self.shared.follow_phase(cx);
         let Self { runtime, doors, wake, shared } = self;
         let runtime = runtime.as_ref().expect("invariant: it is there until it is dropped");
-        runtime.block_on(step(doors, wake, shared, cx))
+        runtime.block_on(step(doors, wake, shared, cx))?;
+        shared.tell_whether_stuck(cx);
+        Ok(())
     }
 
     fn handle_exit(&mut self, cx: &mut Context) {

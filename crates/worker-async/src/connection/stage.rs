@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rserve_event_loop::CloseReason;
 
@@ -27,6 +27,17 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// What to put down for it if the client leaves now.
+    pub(crate) const fn reason_if_left(self) -> CloseReason {
+        match self {
+            Self::Silent { .. } => CloseReason::Silent,
+            Self::Idle { .. } => CloseReason::ClientClosed,
+            Self::Head | Self::Body | Self::Busy | Self::Streams { .. } | Self::Upgraded | Self::Lingering { .. } => {
+                CloseReason::RequestCut
+            }
+        }
+    }
+
     /// What to put down for it if it is cut now; `unsent`: the client has not taken all that we send.
     pub(super) const fn reason_if_cut(self, unsent: bool) -> CloseReason {
         match self {
@@ -91,7 +102,7 @@ impl Connection {
     /// Its request is answered, and another may come.
     pub(crate) fn begin_idle(&self) {
         let mut state = self.state();
-        state.responding = false;
+        (state.responding, state.resting) = (false, false);
         state.stage = Stage::Idle { answered: Instant::now() };
         state.set_deadline(&self.shared);
     }
@@ -119,38 +130,50 @@ impl Connection {
         self.state().stuck = until;
     }
 
-    /// Its deadline has passed. It has a verdict afterwards, or another deadline.
-    pub(crate) fn expire(&self, now: Instant) {
+    /// Has it wait without hyper for the next request.
+    pub(crate) fn rest(&self) {
+        let mut state = self.state();
+        state.resting = true;
+        state.set_deadline(&self.shared);
+    }
+
+    /// Its deadline may have passed: how it is to end then.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Verdict> {
         let mut state = self.state();
         if state.stuck.is_some_and(|until| until <= now) {
-            state.stuck = None;
-            state.verdict = Some(Verdict::Reset(CloseReason::WriteTimeout));
-            return;
+            return Some(Verdict::Reset(CloseReason::WriteTimeout));
         }
-        if state.deadline.is_none_or(|deadline| deadline > now) {
-            return;
+        if state.stuck.is_some() || state.deadline.is_none_or(|deadline| deadline > now) {
+            return None;
         }
         state.deadline = None;
-        let verdict = match state.stage {
-            Stage::Silent { .. } => Verdict::Close(CloseReason::Silent),
-            Stage::Idle { answered } if now < answered + LINGER => Verdict::Shut(CloseReason::Idle),
-            Stage::Idle { .. } => Verdict::Close(CloseReason::Idle),
-            Stage::Head => Verdict::Refuse(CloseReason::HeadTimeout),
+        match state.stage {
+            // It has come just now, and is about to be read.
+            Stage::Silent { .. } | Stage::Idle { .. } if self.has_input() => None,
             // What has come lies with the kernel, since the app does not ask for it now.
-            Stage::Body if self.has_input() => return,
-            Stage::Body if state.responding => Verdict::Reset(CloseReason::BodyTimeout),
-            Stage::Body => Verdict::Refuse(CloseReason::BodyTimeout),
+            Stage::Body if self.has_input() => None,
+            Stage::Silent { .. } => Some(Verdict::Close(CloseReason::Silent)),
+            Stage::Idle { answered } if now < state.phase.idle_until(&self.shared.settings, answered) => {
+                Some(Verdict::Rest)
+            }
+            Stage::Idle { answered } if now < answered + LINGER => Some(Verdict::Shut(CloseReason::Idle)),
+            Stage::Idle { .. } => Some(Verdict::Close(CloseReason::Idle)),
+            Stage::Head => Some(Verdict::Refuse(CloseReason::HeadTimeout)),
+            Stage::Body if state.responding => Some(Verdict::Reset(CloseReason::BodyTimeout)),
+            Stage::Body => Some(Verdict::Refuse(CloseReason::BodyTimeout)),
             Stage::Streams { .. } if state.leaving.is_none() => {
                 state.leaving = Some(now);
                 state.set_deadline(&self.shared);
-                return;
+                None
             }
-            Stage::Streams { .. } => Verdict::Shut(state.stage.reason_if_cut(false)),
-            Stage::Busy | Stage::Upgraded | Stage::Lingering { .. } => return,
-        };
-        state.verdict.get_or_insert(verdict);
+            Stage::Streams { .. } => Some(Verdict::Shut(state.stage.reason_if_cut(false))),
+            Stage::Busy | Stage::Upgraded | Stage::Lingering { .. } => None,
+        }
     }
 }
+
+/// After this long an idle connection needs no buffers.
+const REST: Duration = Duration::from_secs(1);
 
 impl State {
     /// Sets the time limit of the stage, where it depends on nothing else.
@@ -158,7 +181,10 @@ impl State {
         let settings = &shared.settings;
         self.deadline = match self.stage {
             Stage::Silent { accepted } => Some(self.phase.silent_until(settings, accepted)),
-            Stage::Idle { answered } => Some(self.phase.idle_until(settings, answered)),
+            Stage::Idle { answered } => {
+                let until = self.phase.idle_until(settings, answered);
+                Some(if self.resting { until } else { until.min(answered + REST) })
+            }
             Stage::Streams { idle: Some(since), served } => Some(match self.leaving {
                 Some(leaving) => leaving.max(since) + LINGER,
                 None if served => self.phase.idle_until(settings, since),
