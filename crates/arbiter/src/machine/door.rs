@@ -10,6 +10,8 @@ const READINGS_APART: Duration = Duration::from_millis(10);
 /// A gate that was lifted because somebody knocked stays so for at least this long: a client's kernel sends its SYN
 /// again after a second.
 const KNOCK_AGAIN: Duration = Duration::from_millis(1500);
+/// So many requests that were served since the drain began tell how fast they are.
+const KNOWN_BY: u64 = 20;
 /// How long handshakes alone may hold the gate: a lost ACK is made good by then, a scanner's never comes.
 const HANDSHAKES: Duration = Duration::from_secs(3);
 /// After so many reopenings in a row that brought nobody, the next gate is the last.
@@ -297,7 +299,10 @@ impl Window {
         let handshakes = HANDSHAKES.min((self.deadline - self.since) / 4);
         let served = load.served.saturating_sub(self.served.unwrap_or(load.served));
         // The door is shut for good when what is left of the time is just enough for what waits behind it.
-        let needed = handshakes + time_to_serve(load.queue, served, now - self.since);
+        let during = now - self.since;
+        // The first answers tell the rate, once they have had time to come: a slow handler is no stuck one.
+        let known = served >= KNOWN_BY || during >= (self.deadline - self.since) / 8;
+        let needed = handshakes + if known { time_to_serve(load.queue, served, during) } else { Duration::ZERO };
         let shut_by = (self.since + self.settings.open).min(self.deadline.checked_sub(needed).unwrap_or(self.since));
         Plan { quiet: self.settings.quiet, shut_by, handshakes }
     }

@@ -368,3 +368,20 @@ fn an_interrupt_ends_even_a_drain_at_once() {
             Halt(Ok)
     "#]]);
 }
+
+/// Handlers that take a while have not shown yet how fast they are: that nobody was served in the first moment is no
+/// reason to turn newcomers away.
+#[test]
+fn the_rate_is_not_judged_before_it_can_be_known() {
+    let slow = DrainSettings { quiet: Duration::from_secs(1), open: Duration::from_secs(60) };
+    let mut script = Script::serving(1, Some(slow));
+    script.at(0, Event::Signal(Sig::Term));
+    script.lines.clear();
+    for ms in (10..=3000).step_by(10) {
+        script.reading(ms, Reading { queue: 500, ..empty() });
+    }
+    script.said(expect![""]);
+    // By then one that serves nobody must be taken at its word.
+    script.reading(3800, Reading { queue: 500, ..empty() });
+    assert!(script.lines.contains("Shut"), "{}", script.lines);
+}
