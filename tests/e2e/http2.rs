@@ -9,7 +9,13 @@ use std::{
 
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 
-use crate::support::{Builder, Server, Target, skip, streams::Streams, turn};
+use crate::support::{
+    Builder, Server, Target,
+    load::{Load, Shape},
+    skip,
+    streams::Streams,
+    turn,
+};
 
 fn server() -> Builder {
     Server::builder("async")
@@ -129,20 +135,28 @@ fn stop_under_load_of_h2load_is_orderly() {
     server.drain_report().assert_nothing_cut();
 }
 
-/// Clients with several requests under way each, that come again when they are told to leave.
+/// Clients with several requests under way each, that come again when they are told to leave, beside others that speak
+/// HTTP/1.1; on one thread or on several.
 #[test]
 fn stop_under_load_loses_nobody() {
     let _turn = turn();
     for (round, path) in ["/hello", "/sleep/1", "/sleep/50"].into_iter().cycle().take(6).enumerate() {
-        let mut server = server().workers(2).drain(0.3).args(["--drain-open", "1"]).start();
+        let threads = ["1", "3"][round % 2];
+        let mut server = server()
+            .workers(2)
+            .drain(0.3)
+            .args(["--drain-open", "1", "--keep-alive", "5", "--threads", threads])
+            .start();
         let load = Streams::start(&server.target(), path, 3, 8);
+        let beside = Load::start(&server.target(), path, Shape::KeepAlive { clients: 3 });
         thread::sleep(Duration::from_millis(400 + 37 * round as u64));
         server.signal(SIGTERM);
         assert_eq!(server.wait_exit(Duration::from_secs(35)).code(), Some(0));
-        let tally = load.stop();
-        println!("{path}: {tally}");
-        assert!(tally.served() > 24, "{tally}");
+        let (tally, beside) = (load.stop(), beside.stop());
+        println!("{path}, {threads} threads: {tally}; HTTP/1.1: {beside}");
+        assert!(tally.served() > 24 && beside.served() > 3, "{tally}; {beside}");
         tally.assert_none_lost(0);
+        beside.assert_none_lost(1);
         server.drain_report().assert_nothing_cut();
     }
 }
