@@ -92,7 +92,7 @@ fn check_config_says_whether_it_would_start() {
     folder.assert_refused(
         &["--check-config", "-k", "gevent"],
         2,
-        "error: no worker class 'gevent' (there are: sync)\n",
+        "error: no worker class 'gevent' (there are: sync, threaded, async)\n",
     );
     folder.assert_refused(&["--check-config", "shop"], 4, "error: no app 'shop' (there are: demo)\n");
     folder.assert_refused(
