@@ -16,11 +16,15 @@ APPS = HERE / "apps"
 PATIENCE = 30
 
 
+# Whatever becomes of the tests, no server outlives them.
+RSERVE = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "rserve", "--bind", "127.0.0.1:0"]
+
+
 class Server:
     """One server, with what it has logged. Use it in a `with`, which also checks that it stops as it should."""
 
     def __init__(self, app, *options, env=None, cwd=APPS, exit_code=0):
-        command = [sys.executable, "-m", "rserve", "--bind", "127.0.0.1:0", *options, app]
+        command = [*RSERVE, *options, app]
         environment = {**os.environ, "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
         self.exit_code = exit_code
         self.lines = []
@@ -74,10 +78,7 @@ class Server:
                 self.changed.wait(min(left, 0.5))
 
     def wait_until(self, condition):
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"in vain:\n{self.log()}"
-            time.sleep(0.01)
+        wait_until(condition, self.log)
 
     def workers(self):
         """The pids of the arbiter's children."""
@@ -101,6 +102,13 @@ class Server:
             headers += f"Content-Length: {len(body)}\r\n"
         head = f"{method} {path} HTTP/{version}\r\nHost: test.example:8000\r\nConnection: close\r\n{headers}\r\n"
         return parse(self.raw(head.encode("latin-1") + body), method)
+
+
+def wait_until(condition, log=str):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain:\n{log()}"
+        time.sleep(0.01)
 
 
 def receive_all(connection):

@@ -11,14 +11,20 @@ import subprocess
 import sys
 
 import pytest
-from serving import APPS, PATIENCE, Server
+from serving import APPS, HERE, PATIENCE, RSERVE, Server, wait_until
 
 
 def run(*words, cwd=APPS, env=None):
-    command = [sys.executable, "-m", "rserve", "--bind", "127.0.0.1:0", *words]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, "NO_COLOR": "1", **(env or {})}
+        [*RSERVE, *words], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, "NO_COLOR": "1", **(env or {})}
     )
+
+
+def is_gone(pid):
+    try:
+        return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
 
 
 @pytest.mark.parametrize("preload", [[], ["--preload"]])
@@ -136,6 +142,18 @@ def test_multiprocessing_and_subprocesses(method):
         assert server.get("/command")[2] == b"said"
 
 
+def test_a_child_is_ended_by_a_signal_from_its_first_moment_on():
+    with Server("worldly:app") as server:
+        for _ in range(20):
+            assert server.get("/fork_and_end")[2] == b"15"
+
+
+def test_a_server_does_not_outlive_its_tests():
+    tests = "import os, serving; server = serving.Server('plain:app').__enter__(); print(server.process.pid); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", tests], cwd=HERE, stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
+    wait_until(lambda: is_gone(int(done.stdout)))
+
+
 def test_a_child_that_outlives_the_server_keeps_no_listener():
     with Server("worldly:app") as server:
         # The child holds the connection too, so that its end is not the answer's.
@@ -147,7 +165,7 @@ def test_a_child_that_outlives_the_server_keeps_no_listener():
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, PATIENCE)
         os.kill(child, signal.SIGTERM)
-        server.wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists() or "\nState:\tZ" in pathlib.Path(f"/proc/{child}/status").read_text())
+        server.wait_until(lambda: is_gone(child))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

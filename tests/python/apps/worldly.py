@@ -103,8 +103,18 @@ def fork():
     return child
 
 
+def fork_and_end():
+    """The signal comes before the child has done anything."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        signal.pause()
+    os.kill(child, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) * -1
+
+
 ROUTES = {
     "/": os.getpid, "/thread": thread, "/start_ticking": start_ticking, "/ticks": lambda: ticks, "/processes": processes,
-    "/command": command, "/warn": warn, "/sleep": sleep_long, "/faults": faults, "/fork": fork,
+    "/command": command, "/warn": warn, "/sleep": sleep_long, "/faults": faults, "/fork": fork, "/fork_and_end": fork_and_end,
     "/cwd": os.getcwd, "/variable": lambda: os.environ.get("SHOP", "none"), "/path": lambda: sys.path[:2],
 }

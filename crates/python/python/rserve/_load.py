@@ -119,15 +119,31 @@ def enter_worker():
     if collects:
         gc.enable()
     ours = list(listeners())
-    os.register_at_fork(after_in_child=lambda: leave_worker(ours))
+    os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=lambda: leave_worker(ours))
+
+
+held = threading.local()
+
+
+def hold_signals():
+    """Right before a fork: a SIGTERM that came before the child has let go of our handlers would be lost on it."""
+    # Each call may raise what a handler of the app's raises; by the second one the mask is known.
+    held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals():
+    if (mask := held.__dict__.pop("mask", None)) is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def leave_worker(ours):
     """In a child that the app has forked, as multiprocessing does: it is no worker."""
-    # Where Python knows of no handler there is one of the server's, by which a SIGTERM would speak to the arbiter.
+    # Where Python knows of no handler there is one of the server's, which does nothing.
     for signum in SIGNALS:
         if signal.getsignal(signum) is signal.SIG_DFL:
             signal.signal(signum, signal.SIG_DFL)
+    release_signals()
     # It would keep a listener alive that everybody else has closed.
     for descriptor, inode in ours:
         with contextlib.suppress(OSError):
