@@ -98,6 +98,16 @@ fn successor_that_cannot_start_harms_nothing(class: &str) {
     assert_eq!(fs::read_to_string(server.dir().join("pid.2")).unwrap(), "1");
 }
 
+/// Its relative paths mean to it what they meant to the first.
+#[test]
+fn successor_starts_in_the_folder_that_the_first_was_started_in() {
+    let args = ["-c", "rserve.toml", "--chdir", ".."];
+    let server = Server::builder("sync").args(args).settings_file("workers = 2").drain(0.4).start();
+    let successor = upgrade(&server);
+    send(successor, SIGTERM);
+    assert!(wait_until(SOON, || !alive(successor)));
+}
+
 /// As systemd does with a socket unit: whoever connects between two lives of the server waits for the next.
 fn socket_of_others_is_left_to_the_next_who_is_started_with_it(class: &str) {
     let _turn = turn();

@@ -1,4 +1,4 @@
-use std::ffi::OsString;
+use std::path::Path;
 
 use crate::{Built, Context, Settings};
 
@@ -24,10 +24,10 @@ pub trait Program {
     /// Before the server has started they end it; later the worker is tried again after a while.
     fn build(&mut self, cx: &mut Context) -> Built;
 
-    /// The command line that starts this program again, as a successor that takes the listeners over (SIGUSR2); its first
-    /// word is looked for in `PATH` if it has no slash. By default the one that started it.
-    fn command(&self) -> Vec<OsString> {
-        std::env::args_os().collect()
+    /// The folder in which a successor that takes the listeners over (SIGUSR2) is started, by the words that started
+    /// this program. A program that has changed its folder says where it was; the default is the current one.
+    fn start_folder(&self) -> Option<&Path> {
+        None
     }
 
     /// Reads the settings again (SIGHUP). Called in the arbiter; workers are built by what was read only once

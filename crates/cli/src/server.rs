@@ -3,7 +3,7 @@ use std::{
     ffi::OsString,
     fmt::Display,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -126,6 +126,7 @@ impl Server {
             show(sources.print(&said));
         }
         let (settings, class, site) = self.resolve(&said.flags)?;
+        let start_folder = env::current_dir().ok();
         change_folder(said.flags.chdir.as_deref())?;
         if sources.asked.only_check() {
             if !sources.asked.print_config {
@@ -143,7 +144,7 @@ impl Server {
             arbiter = arbiter.host(host);
         }
         let plan = Plan { said, class, site };
-        Ok(arbiter.run_program(&mut Running { server: self, sources, plan, next: None, preloaded }))
+        Ok(arbiter.run_program(&mut Running { server: self, sources, start_folder, plan, next: None, preloaded }))
     }
 
     /// What the flags come to, with the apps and classes that there are.
@@ -205,6 +206,8 @@ impl Server {
 struct Running {
     server: Server,
     sources: Sources,
+    /// Where the command line means what it meant; `None`: nobody can say.
+    start_folder: Option<PathBuf>,
     plan: Plan,
     next: Option<Plan>,
     /// It stays the same for as long as the arbiter lives: nothing is loaded twice.
@@ -256,6 +259,10 @@ impl Program for Running {
         say_if_another(class, &said.flags);
         self.next = Some(Plan { said, class, site });
         Ok(settings)
+    }
+
+    fn start_folder(&self) -> Option<&Path> {
+        self.start_folder.as_deref()
     }
 
     fn take_up(&mut self) {

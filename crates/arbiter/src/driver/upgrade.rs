@@ -1,9 +1,9 @@
 //! SIGUSR2: a successor of the whole server is started, which takes the listeners over.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::{env, io};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{Pid, getpid};
@@ -20,7 +20,7 @@ pub(super) struct Successor {
     pub(super) pid: Pid,
     ready: bool,
     word: UnixStream,
-    listeners: Vec<ListenerId>,
+    pub(super) listeners: Vec<ListenerId>,
 }
 
 impl Driver {
@@ -45,8 +45,6 @@ impl Driver {
     }
 
     fn start_successor(&self, program: &dyn Program) -> io::Result<Successor> {
-        let command = program.command();
-        let (name, words) = command.split_first().ok_or_else(|| io::Error::other("it is not known how"))?;
         let (ours, theirs) = control::pair()?;
         let open: Vec<(ListenerId, BorrowedFd<'_>)> = self
             .listeners
@@ -55,8 +53,12 @@ impl Driver {
             .filter_map(|(index, open)| Some((ListenerId(index as u16), open.as_ref()?.socket().as_fd())))
             .collect();
         let will = Will::new(&theirs, open.iter().map(|(_, fd)| fd.as_raw_fd()));
-        let mut command = Command::new(name);
+        let mut words = env::args_os();
+        let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).env(PREDECESSOR, will.write());
+        if let Some(folder) = program.start_folder() {
+            command.current_dir(folder);
+        }
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
             command.env_remove(name);
         }
