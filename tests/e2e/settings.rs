@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM};
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM};
 use tempfile::TempDir;
 
 use crate::support::{Builder, Server, Target, free_port, http::get, send};
@@ -132,6 +132,24 @@ fn reload_reads_the_file_again() {
     server.wait_for_line(SOON, "what stays", |line| {
         line.message() == "SIGHUP: backlog stays as it was: only a restart changes it"
     });
+}
+
+/// The stop is in the queue already when the new listener comes, and so is a death that makes a new worker necessary: a
+/// second later, as the one that died was young.
+#[test]
+fn stop_right_behind_a_reload_stops() {
+    let addresses = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+    let builder = Server::builder("sync").address_in_file(Target::Tcp(addresses[0])).drain(1.5);
+    let mut server = builder.settings_file(&format!("bind = '{}'", addresses[0])).start();
+    server.rewrite_settings(&format!("bind = ['{}', '{}']", addresses[0], addresses[1]));
+    let worker = server.wait_for_workers(SOON, |workers| workers.len() == 1)[0];
+    server.signal(SIGSTOP);
+    server.signal(SIGHUP);
+    server.signal(SIGTERM);
+    send(worker, SIGKILL);
+    server.signal(SIGCONT);
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    server.drain_report().assert_nothing_cut();
 }
 
 #[test]

@@ -51,6 +51,10 @@ pub(crate) fn say(
         Notice::Quitting => info!("quick stop"),
         Notice::Ignored(Sig::Later(name)) => warn!("{name} has no meaning in this version: ignored"),
         Notice::Ignored(Sig::Term) => info!("SIGTERM again: it changes nothing, this server is stopping already"),
+        Notice::Ignored(sig @ (Sig::Hup | Sig::Usr2)) => {
+            let name = if *sig == Sig::Hup { "SIGHUP" } else { "SIGUSR2" };
+            info!("{name}: ignored: it has a meaning only while this server serves, and it is starting or stopping");
+        }
         Notice::Ignored(sig) => debug!("{sig:?} changes nothing now"),
         Notice::Reloading => info!("SIGHUP: settings read; each worker serves until its successor is ready"),
         Notice::Reloaded => {
@@ -103,7 +107,7 @@ pub(crate) fn say(
 /// With `--reuse-port` an address has several listeners.
 fn unique(addresses: &[String]) -> String {
     let mut seen = Vec::new();
-    for address in addresses {
+    for address in addresses.iter().filter(|address| !address.is_empty()) {
         if !seen.contains(&address.as_str()) {
             seen.push(address);
         }

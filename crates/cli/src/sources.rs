@@ -35,8 +35,8 @@ const VARIABLES: [Variable; 2] = [
     Variable { name: "FORWARDED_ALLOW_IPS", setting: "forwarded_allow_ips", may_be_empty: true },
 ];
 
-/// What a reload leaves alone: the log is set up once, and the kernel has been told how long a queue may be.
-const NEEDS_RESTART: [&str; 3] = ["backlog", "log_format", "log_level"];
+/// What a reload leaves alone: what is set up once, and what the kernel has been told of the listeners.
+const NEEDS_RESTART: [&str; 5] = ["backlog", "log_format", "log_level", "pid", "reuse_port"];
 
 struct Variable {
     name: &'static str,

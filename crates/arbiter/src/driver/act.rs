@@ -93,6 +93,11 @@ impl Driver {
     pub(super) fn close(&mut self, listener: ListenerId) {
         let others = self.held_by_others().contains(&listener);
         let Some(mut open) = self.listeners[listener.index()].take() else { return };
+        // The place may get another listener one day.
+        self.names[listener.index()].clear();
+        if let Some(successor) = &mut self.successor {
+            successor.listeners.retain(|theirs| *theirs != listener);
+        }
         if others {
             // Whoever waits in its queue is served by them.
             return open.leave_file();

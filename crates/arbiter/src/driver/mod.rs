@@ -112,15 +112,20 @@ impl Driver {
             while let Some(event) = events.pop_front() {
                 let gone = if let Event::Exited(slot, _) = &event { self.dead.get(slot).map(|_| *slot) } else { None };
                 let mut actions = Vec::new();
+                let mut reread = false;
                 self.machine.on(now, event, &mut actions);
                 for action in actions {
                     match action {
                         Action::Halt(exit) => return self.halt(now, exit),
                         Action::Spawn(slot) => events.extend(self.spawn(slot, program)),
                         Action::Upgrade => self.upgrade(program),
-                        Action::Reread => events.extend(self.reread(program)),
+                        Action::Reread => reread = true,
                         action => self.act(now, action),
                     }
+                }
+                // By itself, and heard of next: nothing may come between new listeners and the machine's knowing of them.
+                if reread && let Some(reloaded) = self.reread(program) {
+                    events.push_front(reloaded);
                 }
                 // Only now: the notice of its death has told what its page said.
                 if let Some(worker) = gone.and_then(|slot| self.dead.remove(&slot)) {

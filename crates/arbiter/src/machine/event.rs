@@ -104,7 +104,7 @@ pub(crate) enum Action {
     Kill(SlotId, Kill),
     /// Begin to listen.
     Listen(ListenerId),
-    /// Read the settings again; [`Event::Reloaded`] tells what came of it, if anything did.
+    /// Read the settings again; if anything came of it, [`Event::Reloaded`] tells so before any other event.
     Reread,
     /// Start a successor that takes the listeners over.
     Upgrade,

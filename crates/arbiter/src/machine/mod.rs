@@ -22,7 +22,7 @@ pub(crate) use drain::Handshakes;
 pub(crate) use event::{Action, Death, Event, Kill, Leave, Notice, Reload, Sig, SlotId};
 use slot::{Life, Slot, Tenant};
 
-use crate::page::Stage;
+use crate::page::{DoorPhase, Stage};
 use crate::{DrainSettings, Exit, ListenerId};
 
 /// From the order to cut to the SIGKILL.
@@ -161,7 +161,8 @@ impl Machine {
                 }
                 for index in 0..self.doors.len() {
                     let listener = ListenerId(index as u16);
-                    if self.doors[index].is_held_by_others() {
+                    // Before it listens there is nobody behind it.
+                    if self.doors[index].is_held_by_others() || self.doors[index].phase() == DoorPhase::Bound {
                         self.close_door(now, listener, actions);
                     } else {
                         self.doors[index].drain(now, deadline, drain);

@@ -11,10 +11,6 @@ use crate::ListenerId;
 impl Machine {
     /// The settings were read again. Every worker is replaced; each serves until its successor is ready.
     pub(super) fn on_reloaded(&mut self, now: Instant, reload: Reload, actions: &mut Vec<Action>) {
-        // It may have been told to stop while the settings were read.
-        if self.mode != Mode::Serving {
-            return;
-        }
         let Reload { rules, added, removed } = reload;
         self.rules = rules;
         self.reloading = true;

@@ -26,11 +26,15 @@ impl Machine {
 
     /// The addresses that have a listener for each seat, but none for this one; and whether they are open.
     pub(crate) fn groups_without(&self, seat: u16) -> Vec<(ListenerId, bool)> {
-        let of = |group: ListenerId| self.doors.iter().filter(move |door| door.post.group == group);
+        // One that drains, or has, takes nobody new in.
+        let wanted = |door: &&Door| matches!(door.phase(), DoorPhase::Bound | DoorPhase::Open);
+        let has_it = |group: ListenerId| {
+            let of_group = self.doors.iter().filter(wanted).filter(|door| door.post.group == group);
+            of_group.into_iter().any(|door| door.post.seat == Some(seat))
+        };
         let first = self.doors.iter().enumerate().filter(|(index, door)| door.post.group.index() == *index);
         first
-            .filter(|(_, door)| door.post.seat.is_some() && door.closed().is_none())
-            .filter(|(_, door)| !of(door.post.group).any(|door| door.post.seat == Some(seat)))
+            .filter(|(_, door)| door.post.seat.is_some() && wanted(door) && !has_it(door.post.group))
             .map(|(_, door)| (door.post.group, door.phase() == DoorPhase::Open))
             .collect()
     }

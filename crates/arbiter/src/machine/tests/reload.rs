@@ -89,6 +89,25 @@ fn a_listener_that_is_new_opens_with_the_first_new_worker() {
 }
 
 #[test]
+fn a_stop_closes_a_listener_that_had_not_opened_yet() {
+    let mut script = Script::serving(1, drain());
+    let reloaded = reload(&script, vec![(ListenerId(1), post(1, None))], vec![]);
+    script.at(100, reloaded).at(100, Event::Signal(Sig::Term));
+    script.said(expect![[r#"
+        100 ms: Reloaded(Reload { rules: Rules { workers: 1, timeout: Some(30s), graceful_timeout: 30s, drain: Some(DrainSettings { quiet: 1s, open: 10s }), reload_step: 0 }, added: [(ListenerId(1), Post { one_way: false, group: ListenerId(1), seat: None })], removed: [] })
+            Say(Reloading)
+            Spawn(SlotId(1))
+        100 ms: Signal(Term)
+            SetDoor(ListenerId(0), Draining)
+            SetDoor(ListenerId(1), Closed)
+            Close(ListenerId(1))
+            Order(SlotId(0), Drain, 30.1s)
+            Order(SlotId(1), Drain, 30.1s)
+            Say(Draining)
+    "#]]);
+}
+
+#[test]
 fn a_listener_that_is_not_wanted_any_more_drains_while_the_server_serves() {
     let mut script = Script::serving(1, drain());
     let reloaded = reload(&script, vec![], vec![ListenerId(0)]);

@@ -54,6 +54,16 @@ fn one_worker_less_leaves_its_listener_to_the_others() {
     assert_eq!(script.machine.seat(SlotId(2)), Some(0), "the next one has it again");
 }
 
+#[test]
+fn a_new_worker_is_not_given_a_listener_at_an_address_that_is_on_its_way_out() {
+    let mut script = two_seats();
+    assert_eq!(script.machine.groups_without(2), [(ListenerId(0), true)]);
+    let rules = script.machine.rules.clone();
+    let removed = vec![ListenerId(0), ListenerId(1)];
+    script.at(100, Event::Reloaded(Reload { rules, added: vec![], removed }));
+    assert_eq!(script.machine.groups_without(2), []);
+}
+
 /// The kernel spreads newcomers over the group, so a listener that is quiet by itself must not be shut by itself.
 #[test]
 fn listeners_of_one_address_drain_as_one() {
