@@ -1,11 +1,11 @@
 //! Workers that die, hang, leave or are asked for, and an arbiter that dies.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGWINCH};
+use nix::sys::signal::Signal::{SIGCONT, SIGILL, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGWINCH};
 
 use crate::support::{
-    Server, alive, each_class,
+    Server, Target, alive, each_class,
     http::{Conn, get, request},
     load::{Load, Shape},
     send, turn, wait_until,
@@ -19,6 +19,7 @@ each_class!(
     workers_go_with_their_arbiter,
     slow_worker_within_its_time_is_left_alone,
     arbiter_that_was_paused_does_not_blame_its_workers,
+    group_that_was_stopped_goes_on_as_if_nothing_had_been,
     ttin_and_ttou_change_the_number_of_workers,
     signals_of_later_use_are_harmless;
     one at a time:
@@ -148,6 +149,82 @@ fn arbiter_that_was_paused_does_not_blame_its_workers(class: &str) {
     assert_eq!(server.workers(), before);
     let blamed = server.log().wait_for(Duration::from_millis(100), |line| line.text.contains("did not beat"));
     assert!(blamed.is_none(), "{blamed:?}");
+}
+
+/// As with a shell's Ctrl-Z and `fg`, or a container that was frozen.
+fn group_that_was_stopped_goes_on_as_if_nothing_had_been(class: &str) {
+    let server = Server::builder(class).workers(2).args(["--timeout", "1"]).debug_log().start();
+    let before = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    let mut conn = server.in_hand("/sleep/500");
+    server.signal_group(SIGSTOP);
+    thread::sleep(Duration::from_millis(2000));
+    server.signal_group(SIGCONT);
+    assert_eq!(conn.response().unwrap().status, 200);
+    server.wait_for_line(Duration::from_secs(5), "the pause", |line| line.text.contains("was held up"));
+    assert_eq!(server.workers(), before);
+    let blamed = server.log().wait_for(Duration::from_millis(100), |line| line.text.contains("did not beat"));
+    assert!(blamed.is_none(), "{blamed:?}");
+}
+
+#[test]
+fn without_a_timeout_nobody_is_stuck() {
+    let server = Server::builder("sync").settings_file("timeout = 0").debug_log().start();
+    let before = server.workers();
+    // Twice the shortest timeout that there is.
+    let mut conn = server.in_hand("/sleep/2500");
+    assert_eq!(conn.response().unwrap().status, 200);
+    assert_eq!(server.workers(), before);
+}
+
+/// `kill -9`, or a crash: the pid file and the socket are still there, and nobody is behind them.
+#[test]
+fn successor_of_an_arbiter_that_was_killed_takes_over_what_it_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, pid) = (dir.path().join("app.sock"), dir.path().join("app.pid"));
+    let target = Target::Unix(socket.clone());
+    let builder = Server::builder("sync").args(["--pid", pid.to_str().unwrap()]);
+    let builder = builder.workers(2).address(format!("unix:{}", socket.display()), target.clone());
+    let mut killed = builder.clone().start();
+    let workers = killed.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    killed.signal(SIGKILL);
+    killed.wait_exit(Duration::from_secs(5));
+    assert!(wait_until(Duration::from_secs(5), || !workers.iter().any(|&worker| alive(worker))));
+    assert!(socket.exists() && pid.exists(), "it had no time to clear them away");
+    let mut next = builder.start();
+    assert_eq!(fs::read_to_string(&pid).unwrap().trim(), next.pid().to_string());
+    assert_eq!(get(&target, "/hello").unwrap().status, 200);
+    next.signal(SIGTERM);
+    assert_eq!(next.wait_exit(Duration::from_secs(10)).code(), Some(0));
+    assert!(!socket.exists() && !pid.exists());
+}
+
+#[test]
+fn death_tells_by_what_signal() {
+    let server = Server::builder("sync").workers(2).start();
+    let workers = server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    for (worker, signal, says) in
+        [(workers[0], SIGILL, "was killed by SIGILL: replacing it"), (workers[1], SIGKILL, "was killed by SIGKILL (")]
+    {
+        send(worker, signal);
+        let begins = format!("worker {worker} {says}");
+        server.wait_for_line(Duration::from_secs(5), "the death", |line| line.message().starts_with(&begins));
+    }
+}
+
+/// A worker that dies again and again is started ever less often, and the log says so.
+#[test]
+fn workers_that_keep_dying_make_no_storm_of_forks() {
+    let server = Server::builder("sync").start();
+    let mut killed = Vec::new();
+    while killed.len() < 3 {
+        let workers =
+            server.wait_for_workers(Duration::from_secs(10), |now| now.len() == 1 && !killed.contains(&now[0]));
+        killed.push(workers[0]);
+        send(workers[0], SIGILL);
+    }
+    server.wait_for_line(Duration::from_secs(5), "the wait", |line| {
+        line.message().starts_with("2 workers in its place died too soon in a row: the next is started in ")
+    });
 }
 
 fn ttin_and_ttou_change_the_number_of_workers(class: &str) {

@@ -57,6 +57,8 @@ impl Manager {
             | Notice::BootFailed(..)
             | Notice::LeaveRequested(..)
             | Notice::GateShut(..)
+            | Notice::KeepsDying { .. }
+            | Notice::SpawnFailed(_)
             | Notice::GateReopened(_) => {}
         }
     }

@@ -16,13 +16,14 @@ pub(crate) struct Subject {
     pub(crate) page: &'static Page,
 }
 
-/// Writes the line. `subject` knows the workers, and those that have just died.
+/// Writes the line. `killer` is what is known of a SIGKILL that was not ours; `subject` knows the workers, and those that have just died.
 pub(crate) fn say(
     notice: &Notice,
     now: Instant,
     clock: Clock,
     settings: &Settings,
     addresses: &[String],
+    killer: &str,
     subject: impl Fn(SlotId) -> Option<Subject>,
 ) {
     let pid = |slot| subject(slot).map_or(0, |subject| subject.pid.as_raw());
@@ -87,11 +88,19 @@ pub(crate) fn say(
             );
         }
         Notice::Died(slot, death) => {
-            error!(pid = pid(*slot), "worker {} {}{}: replacing it", pid(*slot), died(*death), hand(slot));
+            error!(pid = pid(*slot), "worker {} {}{killer}{}: replacing it", pid(*slot), died(*death), hand(slot));
         }
         Notice::BootFailed(slot, death) => {
-            error!(pid = pid(*slot), "worker {} {} before it was ready", pid(*slot), died(*death));
+            error!(pid = pid(*slot), "worker {} {}{killer} before it was ready", pid(*slot), died(*death));
         }
+        Notice::KeepsDying { failures, wait } => {
+            let seconds = wait.as_secs_f64();
+            warn!(
+                failures,
+                "{failures} workers in its place died too soon in a row: the next is started in {seconds:.1} s"
+            );
+        }
+        Notice::SpawnFailed(wait) => warn!("a worker could not be started: trying again in {} s", wait.as_secs()),
         Notice::LeaveRequested(slot, reason) => {
             let why = match reason {
                 Leave::Signal => "was sent a SIGTERM",
@@ -121,8 +130,7 @@ pub(crate) fn died(death: Death) -> String {
         Death::Signal(number) => {
             let name =
                 Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
-            let hint = if number == libc::SIGKILL { " (by hand, or out of memory)" } else { "" };
-            format!("was killed by {name}{hint}")
+            format!("was killed by {name}")
         }
     }
 }

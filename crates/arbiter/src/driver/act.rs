@@ -9,7 +9,7 @@ use super::Driver;
 use super::look::queue;
 use crate::ListenerId;
 use crate::control;
-use crate::machine::{Action, Kill, Notice};
+use crate::machine::{Action, Death, Kill, Notice};
 use crate::page::{Counts, DoorPhase};
 use crate::say::{Subject, say};
 
@@ -119,8 +119,14 @@ impl Driver {
         self.books.begin(now, &living);
     }
 
-    fn say(&self, notice: &Notice, now: Instant) {
-        say(notice, now, self.clock, &self.settings, &self.names, |slot| {
+    fn say(&mut self, notice: &Notice, now: Instant) {
+        let killer = match notice {
+            Notice::Died(_, death) | Notice::BootFailed(_, death) if *death == Death::Signal(libc::SIGKILL) => {
+                self.oom_kills.explain()
+            }
+            _ => "",
+        };
+        say(notice, now, self.clock, &self.settings, &self.names, killer, |slot| {
             let worker = self.dead.get(&slot).or_else(|| self.workers.get(&slot))?;
             Some(Subject { pid: worker.pid, page: worker.page })
         });

@@ -2,6 +2,7 @@
 
 mod act;
 mod look;
+mod oom;
 mod reload;
 mod seats;
 mod spawn;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::control::{self, Word};
 use crate::inherit::{Giver, Predecessor};
@@ -27,6 +28,7 @@ use crate::pid_file::PidFile;
 use crate::report::{Books, since};
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
+use oom::OomKills;
 use upgrade::Successor;
 
 use crate::{Error, Exit, Host, ListenerId, Outcome, Program, Settings, host};
@@ -35,6 +37,8 @@ use crate::{Error, Exit, Host, ListenerId, Outcome, Program, Settings, host};
 const READ_EVERY: Duration = Duration::from_millis(10);
 /// Otherwise the workers' beats are looked at so often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Waking up later than that is no matter of a busy machine any more: it was stopped, or starved.
+const LATE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Driver {
     settings: Settings,
@@ -56,6 +60,9 @@ pub(crate) struct Driver {
     /// The listeners are systemd's, and not those of the settings.
     activated: bool,
     next_reading: Instant,
+    /// When the loop is to turn again, at the latest.
+    awaited: Instant,
+    oom_kills: OomKills,
     host: Option<&'static dyn Host>,
     warned_of_threads: bool,
 }
@@ -98,6 +105,8 @@ impl Driver {
             manager: Manager::new(started),
             activated: listeners.iter().any(|listener| listener.giver() == Some(Giver::Systemd)),
             next_reading: started,
+            awaited: started,
+            oom_kills: OomKills::new(),
             listeners: listeners.into_iter().map(Some).collect(),
             host,
             warned_of_threads: false,
@@ -135,13 +144,14 @@ impl Driver {
             self.tell_workers_their_number();
             self.tell_workers_their_doors();
             self.manager.watch(now);
-            self.wait(now);
+            self.awaited = self.wait(now);
+            self.was_held_up(now, &mut events);
             self.collect(&mut events);
         }
     }
 
-    /// Sleeps until a signal, a word from a worker, or the next time something is due.
-    fn wait(&self, now: Instant) {
+    /// Sleeps until a signal, a word from a worker, or the next time something is due; which that is.
+    fn wait(&self, now: Instant) -> Instant {
         let mut until = now + LOOK_EVERY;
         if let Some(due) = self.machine.next_deadline() {
             until = until.min(due);
@@ -164,6 +174,19 @@ impl Driver {
             && error != nix::Error::EINTR
         {
             warn!("poll: {error}");
+        }
+        until
+    }
+
+    /// In a process group that was stopped, or on a machine that is starved, the workers could not beat either.
+    ///
+    /// When in the turn that `began` then it was is not known, so that all of it is held against nobody.
+    fn was_held_up(&self, began: Instant, events: &mut VecDeque<Event>) {
+        let now = now();
+        if now.saturating_duration_since(self.awaited) > LATE {
+            let late = now - began;
+            debug!("this process was held up: its workers are given {} ms more", late.as_millis());
+            events.push_back(Event::Late(late));
         }
     }
 

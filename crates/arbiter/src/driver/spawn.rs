@@ -21,7 +21,7 @@ impl Driver {
         match page.and_then(|page| self.try_spawn(slot, page, program).inspect_err(|_| self.spare_pages.push(page))) {
             Ok(()) => None,
             Err(error) => {
-                error!("cannot start a worker: {error}; trying again in a second");
+                error!("cannot start a worker: {error}");
                 Some(Event::SpawnFailed(slot))
             }
         }

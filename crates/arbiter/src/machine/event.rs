@@ -1,6 +1,6 @@
 //! What the machine is told, and what it asks for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Rules;
 use super::door::{Post, Reading};
@@ -75,6 +75,8 @@ pub(crate) enum Event {
     LeaveRequested(SlotId, Leave),
     Exited(SlotId, Death),
     SpawnFailed(SlotId),
+    /// The arbiter itself was held up for so long: workers may have been, too.
+    Late(Duration),
     /// The settings were read again.
     Reloaded(Reload),
     /// Of all listeners, those that another process holds as well: told before a stop.
@@ -143,6 +145,10 @@ pub(crate) enum Notice {
     Died(SlotId, Death),
     /// A worker could not boot.
     BootFailed(SlotId, Death),
+    /// So many workers in a row died too soon: the next is started after a while.
+    KeepsDying { failures: u32, wait: Duration },
+    /// A worker could not be started: tried again after a while.
+    SpawnFailed(Duration),
     /// A worker is to leave: it is replaced first.
     LeaveRequested(SlotId, Leave),
     /// The settings were read again: all workers are being replaced.

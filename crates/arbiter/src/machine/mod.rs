@@ -92,7 +92,16 @@ impl Machine {
                 }
             }
             Event::Exited(slot, death) => self.on_exited(now, slot, death, actions),
-            Event::SpawnFailed(slot) => self.slots[slot.index()].wait_from(now),
+            Event::Late(by) => {
+                for tenant in self.slots.iter_mut().filter_map(Slot::tenant_mut) {
+                    tenant.beat = (tenant.beat + by).min(now);
+                }
+                return;
+            }
+            Event::SpawnFailed(slot) => {
+                let wait = self.slots[slot.index()].could_not_be_filled(now);
+                actions.push(Action::Say(Notice::SpawnFailed(wait)));
+            }
             Event::Reloaded(reload) => self.on_reloaded(now, reload, actions),
             Event::OthersHold(listeners) => self.on_others_hold(&listeners),
             Event::Readings { served, readings } => self.on_readings(now, served, &readings, actions),
@@ -108,7 +117,7 @@ impl Machine {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let tenants = self.tenants().filter_map(|(_, tenant)| tenant.due(self.rules.timeout));
         let vacancies = self.slots.iter().filter_map(|slot| match slot {
-            Slot::Vacant { not_before } => *not_before,
+            Slot::Vacant { not_before, .. } => *not_before,
             Slot::Taken(_) => None,
         });
         let refill = self.is_short_of_workers().then(|| vacancies.min()).flatten();
@@ -224,10 +233,16 @@ impl Machine {
     fn on_exited(&mut self, now: Instant, slot: SlotId, death: Death, actions: &mut Vec<Action>) {
         let Some(tenant) = self.slots.get(slot.index()).and_then(Slot::tenant) else { return };
         let life = tenant.life;
-        self.slots[slot.index()].vacate();
         let asked = match life {
             Life::Leaving { .. } | Life::Quitting { .. } | Life::Aborting { .. } | Life::Killed => true,
             Life::Booting | Life::Ready | Life::Retiring { .. } => !self.needs_workers() && death == Death::Code(0),
+        };
+        let place = &mut self.slots[slot.index()];
+        let too_soon = if asked {
+            place.vacate();
+            None
+        } else {
+            place.fail(now)
         };
         match self.mode {
             Mode::Starting => {
@@ -240,10 +255,12 @@ impl Machine {
             }
             Mode::Serving | Mode::Draining { .. } | Mode::Leaving | Mode::Quitting | Mode::Halted => {
                 if life == Life::Booting && !asked {
-                    self.slots[slot.index()].wait_from(now);
                     actions.push(Action::Say(Notice::BootFailed(slot, death)));
                 } else if !asked {
                     actions.push(Action::Say(Notice::Died(slot, death)));
+                }
+                if let Some((failures @ 2.., wait)) = too_soon {
+                    actions.push(Action::Say(Notice::KeepsDying { failures, wait }));
                 }
             }
         }

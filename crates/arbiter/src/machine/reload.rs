@@ -14,6 +14,8 @@ impl Machine {
         let Reload { rules, added, removed } = reload;
         self.rules = rules;
         self.reloading = true;
+        // Perhaps it is what kept workers from living that was mended.
+        self.slots.iter_mut().for_each(Slot::forgive);
         for (listener, post) in added {
             let door = Door::new(post, self.next_age, now);
             self.place(listener, door);

@@ -42,6 +42,7 @@ struct World {
     handshakes: Vec<Instant>,
     retries: Vec<Instant>,
     drops: u32,
+    frozen: Duration,
     served: u64,
     lost: u64,
     refused: u64,
@@ -140,6 +141,7 @@ impl World {
             handshakes: Vec::new(),
             retries: Vec::new(),
             drops: 0,
+            frozen: Duration::ZERO,
             served: 0,
             lost: 0,
             refused: 0,
@@ -189,6 +191,7 @@ impl World {
             }
             9 => self.spawns_fail = u.arbitrary()?,
             10..=25 => self.connect(),
+            26 if u.ratio(1, 4)? => self.freeze(u.int_in_range(1..=20_000)? * MS),
             _ => {}
         }
         Ok(())
@@ -200,6 +203,17 @@ impl World {
         }
         self.quit |= matches!(sig, Sig::Int | Sig::Quit);
         self.tell(Event::Signal(sig));
+    }
+
+    /// All processes are stopped, and go on.
+    fn freeze(&mut self, time: Duration) {
+        self.now += time;
+        for worker in self.workers.values_mut() {
+            worker.beat += time;
+        }
+        // It lengthens a stop as well.
+        self.frozen += time;
+        self.tell(Event::Late(time));
     }
 
     fn connect(&mut self) {
@@ -302,7 +316,13 @@ impl World {
             self.machine.on(self.now, event, &mut actions);
             for action in actions {
                 match action {
-                    Action::Spawn(slot) if self.spawns_fail => events.push(Event::SpawnFailed(slot)),
+                    Action::Spawn(slot) => {
+                        if self.spawns_fail {
+                            events.push(Event::SpawnFailed(slot));
+                        } else {
+                            self.obey(Action::Spawn(slot));
+                        }
+                    }
                     Action::Reread => {
                         let rules = Rules { workers: self.wanted, ..self.machine.rules.clone() };
                         events.push(Event::Reloaded(Reload { rules, added: Vec::new(), removed: Vec::new() }));
@@ -384,7 +404,7 @@ impl World {
                 assert!(self.workers.is_empty(), "it ends with workers left");
                 assert!(self.closed, "it ends with an open door");
                 if let Some(term) = self.term {
-                    let limit = self.machine.rules.graceful_timeout + QUIT_GRACE + AFTERGLOW + 100 * MS;
+                    let limit = self.machine.rules.graceful_timeout + QUIT_GRACE + AFTERGLOW + 100 * MS + self.frozen;
                     assert!(self.now <= term + limit, "a second SIGTERM, or anything else, lengthened the stop");
                 }
                 self.halted = Some(exit);

@@ -2,14 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-/// A slot is filled at most once in this time, so that workers that die at once make no storm of forks.
+/// A slot is filled at most once in this time, so that workers that die at once make no storm of forks. It doubles each
+/// time that a worker does not live for as long as that ...
 const SPAWN_APART: Duration = Duration::from_secs(1);
+/// ... up to this where no worker gets ready, or none can be forked: trying more often would only cost;
+const LONGEST_UNREADY: Duration = Duration::from_secs(30);
+/// and up to this where one got ready: a request that ends workers must not keep everybody else waiting for long.
+const LONGEST_READY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Slot {
     /// Nobody; and nobody before this moment.
     Vacant {
         not_before: Option<Instant>,
+        failures: u32,
     },
     Taken(Tenant),
 }
@@ -25,6 +31,8 @@ pub(crate) struct Tenant {
     pub(crate) life: Life,
     /// It has served as many requests as it is to, and is to be replaced from then on.
     pub(crate) replace_at: Option<Instant>,
+    /// How many before it, in a row, died too soon.
+    pub(crate) failures: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +61,7 @@ pub(crate) enum Life {
 }
 
 impl Slot {
-    pub(crate) const VACANT: Self = Self::Vacant { not_before: None };
+    pub(crate) const VACANT: Self = Self::Vacant { not_before: None, failures: 0 };
 
     pub(crate) const fn tenant(&self) -> Option<&Tenant> {
         match self {
@@ -69,20 +77,70 @@ impl Slot {
         }
     }
 
-    /// Its tenant is gone.
+    /// Its tenant is gone, as it was to be.
     pub(crate) fn vacate(&mut self) {
         let not_before = self.tenant().map(|tenant| tenant.spawned + SPAWN_APART);
-        *self = Self::Vacant { not_before };
+        *self = Self::Vacant { not_before, failures: 0 };
     }
 
-    pub(crate) fn wait_from(&mut self, now: Instant) {
-        *self = Self::Vacant { not_before: Some(now + SPAWN_APART) };
+    /// Its tenant is gone, and was not to be: how long the next has to wait if that came too soon, and for which time in a
+    /// row it did.
+    pub(crate) fn fail(&mut self, now: Instant) -> Option<(u32, Duration)> {
+        let tenant = self.tenant()?;
+        let (before, spawned) = (tenant.failures, tenant.spawned);
+        let (ready, longest) = match tenant.life {
+            Life::Booting => (false, LONGEST_UNREADY),
+            Life::Ready
+            | Life::Retiring { .. }
+            | Life::Leaving { .. }
+            | Life::Quitting { .. }
+            | Life::Aborting { .. }
+            | Life::Killed => (true, LONGEST_READY),
+        };
+        if ready && now >= spawned + apart(before, longest) {
+            self.vacate();
+            return None;
+        }
+        let failures = before + 1;
+        // One that takes long to fail is not to be tried without a pause.
+        let from = if ready { spawned } else { now };
+        let not_before = from + apart(failures - 1, longest);
+        *self = Self::Vacant { not_before: Some(not_before), failures };
+        Some((failures, not_before.saturating_duration_since(now)))
+    }
+
+    /// Nobody could be started in it.
+    pub(crate) fn could_not_be_filled(&mut self, now: Instant) -> Duration {
+        let before = self.tenant().map_or(0, |tenant| tenant.failures);
+        let wait = apart(before, LONGEST_READY);
+        *self = Self::Vacant { not_before: Some(now + wait), failures: before + 1 };
+        wait
+    }
+
+    /// There is reason to believe that the next lives longer.
+    pub(crate) fn forgive(&mut self) {
+        match self {
+            Self::Vacant { not_before, failures } => (*not_before, *failures) = (None, 0),
+            Self::Taken(tenant) => tenant.failures = 0,
+        }
+    }
+
+    pub(crate) const fn failures(&self) -> u32 {
+        match self {
+            Self::Vacant { failures, .. } => *failures,
+            Self::Taken(tenant) => tenant.failures,
+        }
     }
 }
 
+/// The time between two forks after so many short lives.
+fn apart(failures: u32, longest: Duration) -> Duration {
+    SPAWN_APART.saturating_mul(1 << failures.min(16)).min(longest)
+}
+
 impl Tenant {
-    pub(crate) const fn new(age: u64, seat: u16, now: Instant) -> Self {
-        Self { age, seat, spawned: now, beat: now, life: Life::Booting, replace_at: None }
+    pub(crate) const fn new(age: u64, seat: u16, failures: u32, now: Instant) -> Self {
+        Self { age, seat, spawned: now, beat: now, life: Life::Booting, replace_at: None, failures }
     }
 
     /// Whether it counts towards the number of workers to keep.

@@ -12,10 +12,10 @@ impl Machine {
     pub(super) fn manage_workers(&mut self, now: Instant, actions: &mut Vec<Action>) {
         while self.is_short_of_workers() {
             let free = |slot: &Slot| match slot {
-                Slot::Vacant { not_before } => not_before.is_none_or(|time| time <= now),
+                Slot::Vacant { not_before, .. } => not_before.is_none_or(|time| time <= now),
                 Slot::Taken(_) => false,
             };
-            let waiting = |slot: &Slot| matches!(slot, Slot::Vacant { not_before: Some(_) });
+            let waiting = |slot: &Slot| matches!(slot, Slot::Vacant { not_before: Some(_), .. });
             let index = match self.slots.iter().position(free) {
                 Some(index) => index,
                 // A slot whose worker has just died keeps its place in the number for a while.
@@ -30,7 +30,8 @@ impl Machine {
                 }
             };
             let slot = SlotId(index as u16);
-            self.slots[index] = Slot::Taken(Tenant::new(self.next_age, self.free_seat(), now));
+            let failures = self.slots[index].failures();
+            self.slots[index] = Slot::Taken(Tenant::new(self.next_age, self.free_seat(), failures, now));
             self.next_age += 1;
             actions.push(Action::Spawn(slot));
             if let Mode::Draining { deadline } = self.mode {

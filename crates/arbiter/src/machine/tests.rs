@@ -1,5 +1,6 @@
 //! Transcripts: what happened, and what the machine said to do.
 
+mod deaths;
 mod reload;
 mod seats;
 

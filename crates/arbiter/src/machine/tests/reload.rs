@@ -63,11 +63,7 @@ fn the_old_workers_stay_while_the_new_ones_cannot_boot() {
             Spawn(SlotId(1))
         3200 ms: Exited(SlotId(1), Code(4))
             Say(BootFailed(SlotId(1), Code(4)))
-        4200 ms: Tick
-            Spawn(SlotId(1))
-        4300 ms: Ready(SlotId(1))
-            Order(SlotId(0), Leave, 34.3s)
-            Say(Reloaded)
+            Say(KeepsDying { failures: 2, wait: 2s })
     "#]]);
 }
 
