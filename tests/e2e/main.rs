@@ -12,6 +12,7 @@ mod handshakes;
 mod harness;
 mod http2;
 mod kill_points;
+mod logs;
 mod patient;
 mod pods;
 mod process_1;

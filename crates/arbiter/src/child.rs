@@ -8,16 +8,14 @@ use tracing::{error, warn};
 
 use crate::control;
 use crate::page::{Clock, Page, Stage};
-use crate::{Built, Context, Drain, Exit, Outcome, Worker};
+use crate::{Context, Drain, Exit, Outcome, Program, Worker};
 
 /// A step blocks for at most this long, and for at most half the timeout.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
-pub(crate) type Build<'a> = dyn FnMut(&mut Context) -> Built + 'a;
-
 /// Builds the worker and serves until it is told to stop; returns the process's exit code.
-pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Context, build: &mut Build<'_>) -> u8 {
-    let worker = match build(cx) {
+pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Context, program: &mut dyn Program) -> u8 {
+    let worker = match program.build(cx) {
         Ok(worker) => worker,
         Err(boot) => {
             error!("worker failed to boot: {boot}");
@@ -26,7 +24,8 @@ pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Cont
     };
     page.set_ready();
     control::wake(control);
-    let mut harness = Harness { page, clock, control, worker, finishing: false, said_enough: false };
+    let mut harness =
+        Harness { page, clock, control, program, worker, finishing: false, said_enough: false, new_logs: 0 };
     let mut served = Ok(());
     match cx.host_outside() {
         Some(host) => host.outside(&mut || served = harness.serve(cx)),
@@ -45,9 +44,12 @@ struct Harness<'a> {
     page: &'a Page,
     clock: Clock,
     control: &'a UnixStream,
+    program: &'a mut dyn Program,
     worker: Box<dyn Worker>,
     finishing: bool,
     said_enough: bool,
+    /// How often the log files were opened anew.
+    new_logs: u64,
 }
 
 impl Harness<'_> {
@@ -69,6 +71,11 @@ impl Harness<'_> {
             if stage != Stage::Serve && !self.finishing {
                 self.finishing = true;
                 self.worker.handle_exit(cx);
+            }
+            let new_logs = self.page.new_logs();
+            if new_logs != self.new_logs {
+                self.new_logs = new_logs;
+                self.program.reopen_logs();
             }
             cx.sweep_what_is_empty()?;
             // The worker may not accept from these any more. It lets go of them in this step, and then they close.

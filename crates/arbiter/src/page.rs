@@ -44,6 +44,7 @@ pub(crate) struct Page {
     stage: AtomicU8,
     workers: AtomicU16,
     deadline: AtomicU64,
+    new_logs: AtomicU64,
     doors: [DoorCell; MAX_LISTENERS],
 
     ready: AtomicBool,
@@ -68,6 +69,7 @@ impl Default for Page {
             stage: AtomicU8::default(),
             workers: AtomicU16::default(),
             deadline: AtomicU64::default(),
+            new_logs: AtomicU64::default(),
             doors: std::array::from_fn(|_| DoorCell::default()),
             ready: AtomicBool::default(),
             beat: AtomicU64::default(),
@@ -90,6 +92,7 @@ impl Page {
         self.stage.store(0, Ordering::Relaxed);
         self.workers.store(0, Ordering::Relaxed);
         self.deadline.store(0, Ordering::Relaxed);
+        self.new_logs.store(0, Ordering::Relaxed);
         for (door, new) in self.doors.iter().zip(fresh.doors) {
             door.phase.store(new.phase.into_inner(), Ordering::Relaxed);
             door.swept.store(false, Ordering::Relaxed);
@@ -156,6 +159,15 @@ impl Page {
 
     pub(crate) fn set_workers(&self, workers: u16) {
         self.workers.store(workers, Ordering::Relaxed);
+    }
+
+    /// How often the log files were to be opened anew.
+    pub(crate) fn new_logs(&self) -> u64 {
+        self.new_logs.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ask_for_new_logs(&self) {
+        self.new_logs.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn ready(&self) -> bool {

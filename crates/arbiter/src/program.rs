@@ -40,6 +40,10 @@ pub trait Program {
         Err("this program has no settings that could be read again".to_owned())
     }
 
+    /// Opens the log files anew, which may have been moved away (SIGUSR1). Called in the arbiter, and in each worker between
+    /// two of its steps. The default does nothing.
+    fn reopen_logs(&mut self) {}
+
     /// Workers that are forked from now on are to be built by what [`reload`](Self::reload) has read. Not called if an
     /// address in it cannot be bound: then everything stays as it was. The default does nothing.
     fn take_up(&mut self) {}

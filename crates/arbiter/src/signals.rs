@@ -40,7 +40,7 @@ fn meaning(signal: i32) -> Option<Sig> {
         SIGTTIN => Some(Sig::TtIn),
         SIGTTOU => Some(Sig::TtOu),
         SIGHUP => Some(Sig::Hup),
-        SIGUSR1 => Some(Sig::Later("SIGUSR1")),
+        SIGUSR1 => Some(Sig::Usr1),
         SIGUSR2 => Some(Sig::Usr2),
         SIGWINCH => Some(Sig::Later("SIGWINCH")),
         _ => None,

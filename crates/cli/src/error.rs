@@ -21,6 +21,8 @@ pub(crate) enum Error {
     OnlyPython { flag: &'static str, app: &'static str },
     #[error("cannot change to the folder {}: {source}", folder.display())]
     Chdir { folder: PathBuf, source: io::Error },
+    #[error("cannot open the log file {}: {source}", path.display())]
+    LogFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     App(#[from] rserve_arbiter::BootError),
     #[error(transparent)]
@@ -33,6 +35,7 @@ impl Error {
         match self {
             Self::Usage(_) | Self::UnknownClass { .. } | Self::OnlyPython { .. } | Self::Chdir { .. } => Exit::Usage,
             Self::UnknownApp { .. } | Self::PythonApp(_) => Exit::AppLoad,
+            Self::LogFile { .. } => Exit::Failed,
             Self::App(error) => error.exit(),
             Self::Arbiter(error) => error.exit(),
         }

@@ -179,6 +179,14 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) python: PythonFlags,
 
+    /// File to log to; -: standard error. SIGUSR1 opens it anew
+    #[arg(long, visible_alias = "error-logfile", value_name = "FILE", default_value = "-", help_heading = LOGGING)]
+    pub(crate) log_file: PathBuf,
+
+    /// Send what the app prints to the --log-file, too
+    #[arg(long, help_heading = LOGGING)]
+    pub(crate) capture_output: bool,
+
     /// Least important messages to log; critical is the same as error
     #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, help_heading = LOGGING)]
     pub(crate) log_level: LogLevel,

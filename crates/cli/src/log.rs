@@ -1,30 +1,87 @@
 //! Where log lines go and how they look.
 //!
-//! They go to standard error at once, from the thread that logs: the arbiter forks, and a thread that writes in the
-//! background would not live on in a worker.
+//! They are written at once, from the thread that logs: the arbiter forks, and a thread that writes in the background
+//! would not live on in a worker.
 
 use std::{
     env,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
+    path::Path,
+    sync::Arc,
 };
 
-use tracing::Level;
+use rserve_telemetry::{LogFile, Lost};
+use tracing::{Level, error, warn};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
-use crate::flags::{LogFormat, LogLevel};
+use crate::{
+    Error,
+    flags::{Flags, LogFormat, LogLevel},
+};
 
-/// Sends this process's log, and that of the workers it will fork, to standard error.
-///
-/// Does nothing when a program that embeds us has set up `tracing` before.
-pub(crate) fn init(level: LogLevel, format: LogFormat) {
-    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+/// What stands for a standard stream where a file is named, as with gunicorn.
+const STREAM: &str = "-";
+
+/// This process's log, and that of the workers it will fork.
+pub(crate) struct Log {
+    file: Arc<LogFile>,
+    captures: bool,
+}
+
+impl Log {
+    /// Sends what `tracing` is told to where the flags say.
+    ///
+    /// Only opens the file when a program that embeds us has set up `tracing` before.
+    pub(crate) fn init(flags: &Flags) -> Result<Self, Error> {
+        let file = open(&flags.log_file, LogFile::standard_error)?;
+        let captures = flags.capture_output && file.path().is_some();
+        let log = Self { file: Arc::new(file), captures };
+        log.capture().map_err(|source| Error::LogFile { path: flags.log_file.clone(), source })?;
+        subscribe(&log.file, flags.log_level, flags.log_format);
+        Ok(log)
+    }
+
+    /// Opens the file anew, in this process.
+    pub(crate) fn reopen(&self) {
+        reopen(&self.file);
+        if let Err(error) = self.capture() {
+            error!("what the app prints cannot be sent to the new log file: {error}");
+        }
+    }
+
+    fn capture(&self) -> io::Result<()> {
+        if self.captures { self.file.capture_output() } else { Ok(()) }
+    }
+}
+
+/// The file that is meant, or the stream.
+pub(crate) fn open(path: &Path, stream: impl Fn() -> io::Result<LogFile>) -> Result<LogFile, Error> {
+    let opened = if path == Path::new(STREAM) { stream() } else { LogFile::open(path) };
+    opened.map_err(|source| Error::LogFile { path: path.to_owned(), source })
+}
+
+/// Opens a log file anew, or says why that cannot be.
+pub(crate) fn reopen(file: &LogFile) {
+    if let Err(error) = file.reopen() {
+        let path = file.path().unwrap_or_else(|| Path::new(STREAM)).display();
+        error!("the log file {path} cannot be opened anew: {error}; lines go to the old one");
+    }
+}
+
+/// Says what it has cost that a log file could not be written to.
+pub(crate) fn tell(lost: Lost, log: &str) {
+    warn!(lines = lost.lines, "{} lines of {log} were lost: {}", lost.lines, lost.cause);
+}
+
+fn subscribe(file: &Arc<LogFile>, level: LogLevel, format: LogFormat) {
+    let is_terminal = file.path().is_none() && io::stderr().is_terminal();
+    let colours = is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let file = Arc::clone(file);
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(move || Lines(Arc::clone(&file)))
         .with_max_level(max_level(level))
         .with_target(false)
         .with_ansi(colours)
-        // A line that cannot be written is gone. The complaint about it would be an eprintln!, and that panics when
-        // standard error is full or closed.
         .log_internal_errors(false);
     // Of HTTP/2 each frame would be a line.
     let frames = ["h2", "hyper"].map(|target| (target, Level::WARN));
@@ -43,5 +100,21 @@ const fn max_level(level: LogLevel) -> Level {
         LogLevel::Info => Level::INFO,
         LogLevel::Warning => Level::WARN,
         LogLevel::Error | LogLevel::Critical => Level::ERROR,
+    }
+}
+
+/// Takes whole lines, and never fails.
+struct Lines(Arc<LogFile>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(lost) = self.0.write(line) {
+            tell(lost, "this log");
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     flags::{self, Flags},
     health::Health,
     loader::{Loader, loader_settings},
-    log,
+    log::Log,
     sources::{Said, Sources},
     usage::Answer,
 };
@@ -135,7 +135,7 @@ impl Server {
             }
             return Ok(Exit::Ok);
         }
-        log::init(said.flags.log_level, said.flags.log_format);
+        let log = Log::init(&said.flags)?;
         sources.log();
         say_if_another(class, &said.flags);
         let preloaded = if said.flags.python.preload { Some(self.load(&site.app)?) } else { None };
@@ -144,7 +144,7 @@ impl Server {
             arbiter = arbiter.host(host);
         }
         let plan = Plan { said, class, site };
-        Ok(arbiter.run_program(&mut Running { server: self, sources, start_folder, plan, next: None, preloaded }))
+        Ok(arbiter.run_program(&mut Running { server: self, sources, start_folder, log, plan, next: None, preloaded }))
     }
 
     /// What the flags come to, with the apps and classes that there are.
@@ -208,6 +208,7 @@ struct Running {
     sources: Sources,
     /// Where the command line means what it meant; `None`: nobody can say.
     start_folder: Option<PathBuf>,
+    log: Log,
     plan: Plan,
     next: Option<Plan>,
     /// It stays the same for as long as the arbiter lives: nothing is loaded twice.
@@ -263,6 +264,10 @@ impl Program for Running {
 
     fn start_folder(&self) -> Option<&Path> {
         self.start_folder.as_deref()
+    }
+
+    fn reopen_logs(&mut self) {
+        self.log.reopen();
     }
 
     fn take_up(&mut self) {

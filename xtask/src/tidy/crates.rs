@@ -11,6 +11,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/worker-async", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/worker-sync", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/worker-threaded", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
+    ("crates/telemetry", &[]),
     ("crates/conformance", &[]),
     (
         "crates/cli",
@@ -19,6 +20,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
             "rserve-drain-check",
             "rserve-event-loop",
             "rserve-http",
+            "rserve-telemetry",
             "rserve-worker-async",
             "rserve-worker-sync",
             "rserve-worker-threaded",

@@ -7,16 +7,16 @@ use tracing::{debug, error, info, warn};
 
 use super::Driver;
 use super::look::queue;
-use crate::ListenerId;
 use crate::control;
 use crate::machine::{Action, Death, Kill, Notice};
 use crate::page::{Counts, DoorPhase};
 use crate::say::{Subject, say};
+use crate::{ListenerId, Program};
 
 impl Driver {
     pub(super) fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Spawn(_) | Action::Reread | Action::Upgrade | Action::Halt(_) => {
+            Action::Spawn(_) | Action::Reread | Action::ReopenLogs | Action::Upgrade | Action::Halt(_) => {
                 unreachable!("invariant: the loop takes these")
             }
             Action::Order(slot, stage, deadline) => {
@@ -79,6 +79,16 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Ours first: a worker that is forked from now on has the new ones already.
+    pub(super) fn reopen_logs(&self, program: &mut dyn Program) {
+        program.reopen_logs();
+        for worker in self.workers.values() {
+            worker.page.ask_for_new_logs();
+            control::wake(&worker.control);
+        }
+        info!("SIGUSR1: log files opened anew");
     }
 
     fn listen(&self, listener: ListenerId) {

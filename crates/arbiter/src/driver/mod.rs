@@ -128,6 +128,7 @@ impl Driver {
                         Action::Halt(exit) => return self.halt(now, exit),
                         Action::Spawn(slot) => events.extend(self.spawn(slot, program)),
                         Action::Upgrade => self.upgrade(program),
+                        Action::ReopenLogs => self.reopen_logs(program),
                         Action::Reread => reread = true,
                         action => self.act(now, action),
                     }

@@ -106,6 +106,6 @@ impl Driver {
         let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout, max_requests };
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|open| open.map(Listener::into_parts));
         let mut cx = Context::new(page, self.clock, control_for_context, listeners, settings, self.host);
-        child::run(page, self.clock, &control, &mut cx, &mut |cx| program.build(cx))
+        child::run(page, self.clock, &control, &mut cx, program)
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Sig {
     Quit,
     /// SIGHUP: read the settings again, and replace the workers.
     Hup,
+    /// SIGUSR1: open the log files anew.
+    Usr1,
     /// SIGUSR2: start a successor of the whole server.
     Usr2,
     /// SIGTTIN: one worker more.
@@ -108,6 +110,8 @@ pub(crate) enum Action {
     Listen(ListenerId),
     /// Read the settings again; if anything came of it, [`Event::Reloaded`] tells so before any other event.
     Reread,
+    /// Open the log files anew, here and in every worker.
+    ReopenLogs,
     /// Start a successor that takes the listeners over.
     Upgrade,
     /// Tell every worker how it stands with a listener.

@@ -150,6 +150,8 @@ impl Machine {
                 actions.push(Action::Say(Notice::Target(self.rules.workers)));
             }
             Sig::Hup if self.mode == Mode::Serving => actions.push(Action::Reread),
+            // Whatever else goes on: the file that was moved away is to be let go of.
+            Sig::Usr1 => actions.push(Action::ReopenLogs),
             Sig::Usr2 if self.mode == Mode::Serving => actions.push(Action::Upgrade),
             Sig::Term | Sig::Int | Sig::Quit | Sig::Hup | Sig::Usr2 | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
                 actions.push(Action::Say(Notice::Ignored(sig)));

@@ -192,6 +192,7 @@ impl World {
             9 => self.spawns_fail = u.arbitrary()?,
             10..=25 => self.connect(),
             26 if u.ratio(1, 4)? => self.freeze(u.int_in_range(1..=20_000)? * MS),
+            27 => self.signal(Sig::Usr1),
             _ => {}
         }
         Ok(())
@@ -387,6 +388,7 @@ impl World {
                 }
                 self.door = phase;
             }
+            Action::ReopenLogs => {}
             Action::Reread | Action::Upgrade => unreachable!("taken by the loop, and asked for by nobody"),
             Action::Shut(_) => self.gate_shut = true,
             Action::Lift(_) => {
