@@ -147,7 +147,7 @@ fn stops(class: &str, name: &str, path: &str, shape: impl Fn(usize) -> Shape) {
             }
         });
     }
-    soak::report(name, number, &tally, failures.len());
+    soak::report(class, name, number, &tally, failures.len());
     println!("{name}: {tally}");
     assert!(failures.is_empty(), "{} of {number} stops failed:\n{}", failures.len(), failures.join("\n"));
     tally.assert_none_lost(number / 4);

@@ -147,7 +147,7 @@ fn straddle(class: &'static str, it: Straddle) {
         Ending::DoorCloses => "the door closes",
     };
     let load = format!("{family}, round trip {round_trip} ms, {rate}/s, {} gate, {ending}", gate.name());
-    soak::report(&load, stops, &all, 0);
+    soak::report(class, &load, stops, &all, 0);
 }
 
 /// Nobody is lost, and nobody refused while the door is to be open.

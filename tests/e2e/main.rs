@@ -18,6 +18,7 @@ mod pods;
 mod process_1;
 mod proxy;
 mod reload;
+mod replacing;
 mod rolling;
 mod serving;
 mod settings;

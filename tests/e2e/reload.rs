@@ -1,4 +1,4 @@
-//! Workers that are replaced while the server serves: by a reload, by `--max-requests`, by the number of them.
+//! A reload in steps, and what becomes of listeners that belong to one worker each.
 
 use std::{
     fs,
@@ -16,13 +16,7 @@ use crate::support::{
     send, turn, wait_until,
 };
 
-each_class!(
-    reload_loses_nobody,
-    reload_in_steps_loses_nobody,
-    worker_that_has_served_max_requests_is_replaced_without_a_loss,
-    changing_the_number_of_workers_loses_nobody,
-    listeners_of_its_own_for_each_worker_lose_nobody,
-);
+each_class!(reload_in_steps_loses_nobody, listeners_of_its_own_for_each_worker_lose_nobody,);
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -52,19 +46,6 @@ impl Clients {
     }
 }
 
-fn reload_loses_nobody(class: &str) {
-    let _turn = turn();
-    let server = Server::builder(class).args(["--keep-alive", "5"]).workers(2).drain(0.4).start();
-    let clients = Clients::start(&server);
-    for _ in 0..3 {
-        let old = server.wait_for_workers(SOON, |workers| workers.len() == 2);
-        server.signal(SIGHUP);
-        server.wait_for_workers(SOON, |now| now.len() == 2 && all_new(now, &old));
-        clients.are_served();
-    }
-    clients.none_was_lost();
-}
-
 fn reload_in_steps_loses_nobody(class: &str) {
     let _turn = turn();
     let args = ["--keep-alive", "5", "--reload-step", "1"];
@@ -75,32 +56,6 @@ fn reload_in_steps_loses_nobody(class: &str) {
     server.wait_for_workers(SOON, |now| now.len() == 3 && all_new(now, &old));
     server.wait_for_line(SOON, "the end of the reload", |line| line.text.contains("reloaded"));
     clients.are_served();
-    clients.none_was_lost();
-}
-
-fn worker_that_has_served_max_requests_is_replaced_without_a_loss(class: &str) {
-    let _turn = turn();
-    let args = ["--keep-alive", "5", "--max-requests", "50", "--max-requests-jitter", "20"];
-    let server = Server::builder(class).args(args).workers(2).drain(0.4).start();
-    let first = server.wait_for_workers(SOON, |workers| workers.len() == 2);
-    let clients = Clients::start(&server);
-    let second = server.wait_for_workers(SOON, |now| now.len() >= 2 && all_new(now, &first));
-    server.wait_for_workers(SOON, |now| now.len() >= 2 && all_new(now, &second));
-    clients.none_was_lost();
-}
-
-fn changing_the_number_of_workers_loses_nobody(class: &str) {
-    let _turn = turn();
-    let server = Server::builder(class).args(["--keep-alive", "5"]).workers(1).drain(0.4).start();
-    let clients = Clients::start(&server);
-    for _ in 0..2 {
-        server.signal(SIGTTIN);
-        server.wait_for_workers(SOON, |workers| workers.len() == 2);
-        clients.are_served();
-        server.signal(SIGTTOU);
-        server.wait_for_workers(SOON, |workers| workers.len() == 1);
-        clients.are_served();
-    }
     clients.none_was_lost();
 }
 

@@ -20,7 +20,7 @@ usage: cargo xtask COMMAND
   icount  count the codec's instructions per request into benches/icount.txt, or --check them against it
   plot    draw the table of docs/worker-classes.md into docs/worker-classes.svg
   python  build the wheel and run the tests of the Python host
-  soak    2000 stops under load (or SOAK=N of them), and the table of what became of them
+  soak    2000 stops under load (or SOAK=N of them), and the tables of what became of them; names of tests may follow
   setup   install what the tests need, where that is possible
 ";
 
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1).peekable();
     let command = args.next();
     let check = command.as_deref() == Some("icount") && args.next_if_eq("--check").is_some();
+    let names: Vec<String> = if command.as_deref() == Some("soak") { args.by_ref().collect() } else { Vec::new() };
     if let Some(extra) = args.next() {
         eprintln!("error: unexpected argument '{extra}'\n{HELP}");
         return ExitCode::from(2);
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Some("icount") => icount::run(&root, check),
         Some("plot") => plot::run(&root),
         Some("python") => python::run(&root),
-        Some("soak") => soak::run(&root),
+        Some("soak") => soak::run(&root, &names),
         Some("setup") => setup::run(&root),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");

@@ -11,9 +11,15 @@ pub(crate) fn wanted() -> Option<usize> {
 }
 
 /// Prints what became of the stops under one kind of load, when that was asked for.
-pub(crate) fn report(load: &str, stops: usize, tally: &Tally, failed: usize) {
-    const TABLE: Table = Table::new(&["load", "stops", "served", "refused", "lost", "failed"]);
-    TABLE.row(&[&load, &stops, &tally.served(), &tally.refused(), &tally.lost(), &failed]);
+pub(crate) fn report(class: &str, load: &str, stops: usize, tally: &Tally, failed: usize) {
+    const TABLE: Table = Table::new(&["load", "class", "stops", "served", "refused", "lost", "failed"]);
+    TABLE.row(&[&load, &class, &stops, &tally.served(), &tally.refused(), &tally.lost(), &failed]);
+}
+
+/// Prints what became of the clients while workers or servers were replaced so many times, when that was asked for.
+pub(crate) fn replaced(class: &str, what: &str, listeners: &str, times: usize, tally: &Tally) {
+    const TABLE: Table = Table::new(&["what", "listeners", "class", "times", "served", "refused", "lost"]);
+    TABLE.row(&[&what, &listeners, &class, &times, &tally.served(), &tally.refused(), &tally.lost()]);
 }
 
 /// A Markdown table, printed in a soak row by row as its tests come to an end.
