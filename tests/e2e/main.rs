@@ -11,6 +11,7 @@ mod drain_rules;
 mod handshakes;
 mod harness;
 mod http2;
+mod identity;
 mod kill_points;
 mod logs;
 mod patient;

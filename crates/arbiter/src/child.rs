@@ -8,13 +8,21 @@ use tracing::{error, warn};
 
 use crate::control;
 use crate::page::{Clock, Page, Stage};
+use crate::title::Title;
 use crate::{Context, Drain, Exit, Outcome, Program, Worker};
 
 /// A step blocks for at most this long, and for at most half the timeout.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// Builds the worker and serves until it is told to stop; returns the process's exit code.
-pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Context, program: &mut dyn Program) -> u8 {
+pub(crate) fn run(
+    page: &Page,
+    clock: Clock,
+    control: &UnixStream,
+    title: &Title,
+    cx: &mut Context,
+    program: &mut dyn Program,
+) -> u8 {
     let worker = match program.build(cx) {
         Ok(worker) => worker,
         Err(boot) => {
@@ -23,9 +31,10 @@ pub(crate) fn run(page: &Page, clock: Clock, control: &UnixStream, cx: &mut Cont
         }
     };
     page.set_ready();
+    title.show("serving");
     control::wake(control);
     let mut harness =
-        Harness { page, clock, control, program, worker, finishing: false, said_enough: false, new_logs: 0 };
+        Harness { page, clock, control, title, program, worker, finishing: false, said_enough: false, new_logs: 0 };
     let mut served = Ok(());
     match cx.host_outside() {
         Some(host) => host.outside(&mut || served = harness.serve(cx)),
@@ -45,6 +54,7 @@ struct Harness<'a> {
     clock: Clock,
     control: &'a UnixStream,
     program: &'a mut dyn Program,
+    title: &'a Title,
     worker: Box<dyn Worker>,
     finishing: bool,
     said_enough: bool,
@@ -70,6 +80,7 @@ impl Harness<'_> {
             }
             if stage != Stage::Serve && !self.finishing {
                 self.finishing = true;
+                self.title.show(if stage == Stage::Drain { "draining" } else { "leaving" });
                 self.worker.handle_exit(cx);
             }
             let new_logs = self.page.new_logs();

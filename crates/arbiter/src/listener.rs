@@ -9,7 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::inherit::Giver;
 use crate::sys::gate::{self, Gate};
 use crate::sys::readings;
-use crate::{Bind, Error};
+use crate::{Bind, Error, Identity, Settings};
 
 /// A listening socket, and what belongs to it.
 pub(crate) struct Listener {
@@ -61,18 +61,18 @@ impl Drop for SocketFile {
 impl Listener {
     /// The sockets that the address stands for (a host name may resolve to several): those that were inherited, taken
     /// out of `inherited`, or else new ones, bound but not listening yet.
-    pub(crate) fn bind(bind: &Bind, reuse_port: bool, inherited: &mut Vec<Self>) -> Result<Vec<Self>, Error> {
+    pub(crate) fn bind(bind: &Bind, settings: &Settings, inherited: &mut Vec<Self>) -> Result<Vec<Self>, Error> {
         let mut adopted: Vec<Self> = inherited.extract_if(.., |listener| listener.answers_to(bind)).collect();
         if !adopted.is_empty() {
             adopted.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
             return Ok(adopted);
         }
-        let mut listeners = Self::bind_each(bind, reuse_port)?;
+        let mut listeners = Self::bind_each(bind, settings)?;
         listeners.iter_mut().for_each(|listener| listener.bind = Some(bind.clone()));
         Ok(listeners)
     }
 
-    fn bind_each(bind: &Bind, reuse_port: bool) -> Result<Vec<Self>, Error> {
+    fn bind_each(bind: &Bind, settings: &Settings) -> Result<Vec<Self>, Error> {
         match bind {
             Bind::Tcp { host, port } => {
                 let resolved: Vec<SocketAddr> = (host.as_str(), *port)
@@ -81,7 +81,7 @@ impl Listener {
                     .collect();
                 let (mut bound, mut absent) = (Vec::new(), None);
                 for address in resolved {
-                    match Self::bind_tcp(address, reuse_port) {
+                    match Self::bind_tcp(address, settings.reuse_port) {
                         Ok(listener) => bound.push(listener),
                         Err(cause) if is_absent(&cause) => absent = Some(cause),
                         Err(cause) => return Err(bind_error(bind, cause)),
@@ -93,7 +93,7 @@ impl Listener {
                     _ => Ok(bound),
                 }
             }
-            Bind::Unix(path) => Ok(vec![Self::bind_unix(bind, path)?]),
+            Bind::Unix(path) => Ok(vec![Self::bind_unix(bind, path, &settings.identity)?]),
         }
     }
 
@@ -113,11 +113,12 @@ impl Listener {
         Ok(Self { socket, address: Address::Tcp(local), bind: None, giver: None })
     }
 
-    fn bind_unix(bind: &Bind, path: &Path) -> Result<Self, Error> {
+    fn bind_unix(bind: &Bind, path: &Path, identity: &Identity) -> Result<Self, Error> {
         let make = || {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
-            socket.bind(&SockAddr::unix(path)?)?;
+            identity.masked(|| socket.bind(&SockAddr::unix(path)?))?;
+            identity.own(path)?;
             Ok(Self { socket, address: Address::Unix(SocketFile::ours(path)?), bind: None, giver: None })
         };
         remove_stale(bind, path)?;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -61,6 +62,8 @@ fn put(path: &Path) -> io::Result<()> {
     let mut draft = OsString::from(path);
     draft.push(format!(".{}", process::id()));
     fs::write(&draft, format!("{}\n", process::id()))?;
+    // Whatever our mask: it is there to be read by those who send signals.
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o644))?;
     fs::rename(&draft, path).inspect_err(|_| {
         let _ = fs::remove_file(&draft);
     })

@@ -42,7 +42,7 @@ impl Arbiter {
             listeners = inherited;
         } else {
             for bind in &settings.binds {
-                listeners.extend(Listener::bind(bind, settings.reuse_port, &mut inherited)?);
+                listeners.extend(Listener::bind(bind, &settings, &mut inherited)?);
             }
             // What is left is not wanted any more. Our predecessor holds it still, and its file too.
             inherited.iter_mut().for_each(Listener::leave_file);

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Bind;
+use crate::{Bind, Identity};
 
 /// What the arbiter is told, at the start and at each reload.
 ///
@@ -36,6 +36,11 @@ pub struct Settings {
     pub reload_step: u16,
     /// Where to write the arbiter's pid; taken up at the start only.
     pub pid_file: Option<PathBuf>,
+    /// Who the workers are, and who owns the Unix sockets.
+    pub identity: Identity,
+    /// What to call this server in the titles of its processes, which ps(1) shows; `None`: they are left alone. The memory of
+    /// the command line is used for it: from then on `std::env::args_os` must not be called.
+    pub name: Option<String>,
     /// The worker class's name, for the log.
     pub worker_class: &'static str,
 }
@@ -54,6 +59,8 @@ impl Default for Settings {
             max_requests_jitter: 0,
             reload_step: 0,
             pid_file: None,
+            identity: Identity::default(),
+            name: None,
             worker_class: "sync",
         }
     }

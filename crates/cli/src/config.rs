@@ -44,6 +44,8 @@ impl Config {
             reload_step: u16::try_from(flags.reload_step).expect("invariant: no larger step passes than a u16 holds"),
             reuse_port: flags.reuse_port,
             pid_file: flags.pid.clone(),
+            identity: flags.identity.find()?,
+            name: flags.identity.name.clone(),
             worker_class,
         };
         let http = HttpSettings {

@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf};
 
-use rserve_arbiter::Exit;
+use rserve_arbiter::{Exit, IdentityError};
 
 /// Why the server did not start, in words for the person who typed the command. Each is one or two lines.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     App(#[from] rserve_arbiter::BootError),
     #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
     Arbiter(#[from] rserve_arbiter::Error),
 }
 
@@ -36,6 +38,8 @@ impl Error {
             Self::Usage(_) | Self::UnknownClass { .. } | Self::OnlyPython { .. } | Self::Chdir { .. } => Exit::Usage,
             Self::UnknownApp { .. } | Self::PythonApp(_) => Exit::AppLoad,
             Self::LogFile { .. } => Exit::Failed,
+            Self::Identity(IdentityError::Forbidden { .. } | IdentityError::LookUp { .. }) => Exit::Failed,
+            Self::Identity(_) => Exit::Usage,
             Self::App(error) => error.exit(),
             Self::Arbiter(error) => error.exit(),
         }

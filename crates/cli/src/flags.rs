@@ -1,6 +1,7 @@
 //! What was typed. Parsing only: nothing is read from the environment or the file system, nothing is looked up.
 
 mod asked;
+mod identity;
 mod python;
 mod values;
 
@@ -177,6 +178,9 @@ pub(crate) struct Flags {
     pub(crate) forwarded_allow_ips: AllowList,
 
     #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
+
+    #[command(flatten)]
     pub(crate) python: PythonFlags,
 
     /// File to log to; -: standard error. SIGUSR1 opens it anew
@@ -251,6 +255,7 @@ pub(crate) enum LogFormat {
 }
 
 pub(crate) use asked::Asked;
+pub(crate) use identity::IdentityFlags;
 pub(crate) use python::{HeaderMode, PythonFlags};
 pub(crate) use values::{number, seconds};
 

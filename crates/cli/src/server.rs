@@ -159,6 +159,7 @@ impl Server {
                 AppChoice::Loadable(flags.app.clone().unwrap_or_default(), loader_settings(flags, &arbiter, threads))
             }
         };
+        let arbiter = Settings { name: arbiter.name.or_else(|| Some(app.name().to_owned())), ..arbiter };
         Ok((arbiter, class, AppSite { app, http, health, threads }))
     }
 

@@ -16,7 +16,7 @@ pub(crate) mod soak;
 pub(crate) mod streams;
 
 pub(crate) use log::Line;
-pub(crate) use process::{Held, alive, children, cpu_time, send, zombies};
+pub(crate) use process::{Held, alive, children, cpu_time, send, status, title, zombies};
 pub(crate) use rserve_drain_check::{Exchange, Loss, Outcome, Tally, Target, free_port};
 pub(crate) use server::{Builder, Server, wait_until};
 pub(crate) use target::Socket;

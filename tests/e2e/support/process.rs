@@ -74,6 +74,19 @@ pub(crate) fn cpu_time(pid: Pid) -> Duration {
     stat(pid.as_raw()).expect("the process runs").cpu_time
 }
 
+/// What ps(1) shows of the process.
+pub(crate) fn title(pid: Pid) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    text.split('\0').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The words behind this name in `/proc/PID/status`.
+pub(crate) fn status(pid: Pid, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.expect("proc_pid_status(5) promises it").split_whitespace().map(str::to_owned).collect()
+}
+
 struct Stat {
     state: char,
     parent: i32,

@@ -73,6 +73,13 @@ impl Driver {
                     self.begin_books(now);
                 }
                 self.manager.hear(&notice);
+                match &notice {
+                    Notice::Serving | Notice::Reloaded => self.title.show("serving"),
+                    Notice::Reloading => self.title.show("reloading"),
+                    Notice::Draining => self.title.show("draining"),
+                    Notice::Leaving | Notice::Quitting => self.title.show("stopping"),
+                    _ => {}
+                }
                 self.say(&notice, now);
                 if matches!(notice, Notice::Deadline(_)) {
                     self.name_what_is_cut(now);

@@ -9,13 +9,15 @@ mod spawn;
 mod upgrade;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::env;
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
 use tracing::{debug, info, warn};
 
 use crate::control::{self, Word};
@@ -28,10 +30,11 @@ use crate::pid_file::PidFile;
 use crate::report::{Books, since};
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
+use crate::title::Title;
 use oom::OomKills;
 use upgrade::Successor;
 
-use crate::{Error, Exit, Host, ListenerId, Outcome, Program, Settings, host};
+use crate::{Error, Exit, Host, ListenerId, Outcome, Program, Settings, host, sys};
 
 /// While draining, the listeners are looked at so often.
 const READ_EVERY: Duration = Duration::from_millis(10);
@@ -63,6 +66,10 @@ pub(crate) struct Driver {
     /// When the loop is to turn again, at the latest.
     awaited: Instant,
     oom_kills: OomKills,
+    pid: Pid,
+    title: Title,
+    /// What starts a successor.
+    command: Vec<OsString>,
     host: Option<&'static dyn Host>,
     warned_of_threads: bool,
 }
@@ -107,6 +114,10 @@ impl Driver {
             next_reading: started,
             awaited: started,
             oom_kills: OomKills::new(),
+            pid: getpid(),
+            // Taken down now: they are in the memory that titles are written to.
+            command: env::args_os().collect(),
+            title: Title::arbiter(settings.name.as_deref()),
             listeners: listeners.into_iter().map(Some).collect(),
             host,
             warned_of_threads: false,
@@ -116,6 +127,10 @@ impl Driver {
 
     pub(crate) fn run(&mut self, program: &mut dyn Program) -> Exit {
         let mut events = VecDeque::from([Event::Tick]);
+        if self.settings.name.is_some() {
+            sys::make_room_for_title(sys::threads() == 1);
+        }
+        self.title.show("starting");
         loop {
             let now = now();
             while let Some(event) = events.pop_front() {

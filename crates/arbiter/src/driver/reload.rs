@@ -8,6 +8,7 @@ use super::{Driver, rules};
 use crate::listener::Listener;
 use crate::machine::{Event, Post, Reload};
 use crate::page::MAX_LISTENERS;
+use crate::title::Title;
 use crate::{Error, ListenerId, Program, Settings};
 
 impl Driver {
@@ -45,7 +46,7 @@ impl Driver {
     fn bind_new(&self, settings: &Settings) -> Result<Vec<Listener>, Error> {
         let mut added = Vec::new();
         for bind in settings.binds.iter().filter(|bind| !self.settings.binds.contains(bind)) {
-            added.extend(Listener::bind(bind, settings.reuse_port, &mut Vec::new())?);
+            added.extend(Listener::bind(bind, settings, &mut Vec::new())?);
         }
         let kept = self.listeners.iter().flatten().count();
         if kept + added.len() > MAX_LISTENERS {
@@ -70,6 +71,7 @@ impl Driver {
             places.push((id, Post { one_way: listener.tcp().is_none(), group: id, seat }));
             self.settle(id, listener);
         }
+        self.title = Title::arbiter(settings.name.as_deref());
         self.settings = settings;
         Reload { rules: rules(&self.settings), added: places, removed }
     }

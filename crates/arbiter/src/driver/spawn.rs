@@ -13,6 +13,7 @@ use crate::listener::Listener;
 use crate::machine::{Event, SlotId};
 use crate::page::{Counts, Page};
 use crate::sys::{self, Fork};
+use crate::title::Title;
 use crate::{Context, Exit, ListenerId, Program, WorkerSettings};
 
 impl Driver {
@@ -103,9 +104,17 @@ impl Driver {
                 return Exit::WorkerBoot.code();
             }
         };
+        let title = Title::worker(self.settings.name.as_deref(), self.settings.worker_class);
+        title.show("booting");
+        // Before anything of the app's is read, and so that whoever is stuck in it is known by its title.
+        let dropped = self.settings.identity.assume().and_then(|()| sys::die_with(self.pid));
+        if let Err(failed) = dropped {
+            error!("worker cannot become who --user and --group say: {failed}");
+            return Exit::WorkerBoot.code();
+        }
         let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout, max_requests };
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|open| open.map(Listener::into_parts));
         let mut cx = Context::new(page, self.clock, control_for_context, listeners, settings, self.host);
-        child::run(page, self.clock, &control, &mut cx, program)
+        child::run(page, self.clock, &control, &title, &mut cx, program)
     }
 }

@@ -1,9 +1,9 @@
 //! SIGUSR2: a successor of the whole server is started, which takes the listeners over.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::{env, io};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{Pid, getpid};
@@ -53,8 +53,8 @@ impl Driver {
             .filter_map(|(index, open)| Some((ListenerId(index as u16), open.as_ref()?.socket().as_fd())))
             .collect();
         let will = Will::new(&theirs, open.iter().map(|(_, fd)| fd.as_raw_fd()));
-        let mut words = env::args_os();
-        let mut command = Command::new(words.next().unwrap_or_default());
+        let (name, words) = self.command.split_first().ok_or_else(|| io::Error::other("it is not known how"))?;
+        let mut command = Command::new(name);
         command.args(words).env(PREDECESSOR, will.write());
         if let Some(folder) = program.start_folder() {
             command.current_dir(folder);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::*;
 
 fn loopback() -> Listener {
-    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), false, &mut Vec::new()).unwrap().remove(0);
+    let listener =
+        Listener::bind(&"127.0.0.1:0".parse().unwrap(), &Settings::default(), &mut Vec::new()).unwrap().remove(0);
     listener.listen(16).unwrap();
     listener
 }
@@ -50,7 +51,7 @@ fn the_queue_is_counted_and_survives_the_gate() {
 
 #[test]
 fn a_dual_stack_listener_is_gated_for_both_families() {
-    let listener = Listener::bind(&"[::]:0".parse().unwrap(), false, &mut Vec::new()).unwrap().remove(0);
+    let listener = Listener::bind(&"[::]:0".parse().unwrap(), &Settings::default(), &mut Vec::new()).unwrap().remove(0);
     listener.listen(16).unwrap();
     let port = listener.tcp().unwrap().port();
     let addresses: [SocketAddr; 2] = [([127, 0, 0, 1], port).into(), ([0, 0, 0, 0, 0, 0, 0, 1], port).into()];
@@ -68,7 +69,7 @@ fn a_dual_stack_listener_is_gated_for_both_families() {
 fn a_unix_socket_refuses_once_shut_and_still_gives_out_its_queue() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sock");
-    let listener = Listener::bind(&Bind::Unix(path.clone()), false, &mut Vec::new()).unwrap().remove(0);
+    let listener = Listener::bind(&Bind::Unix(path.clone()), &Settings::default(), &mut Vec::new()).unwrap().remove(0);
     listener.listen(16).unwrap();
     let mut queued = UnixStream::connect(&path).unwrap();
     queued.write_all(b"hi").unwrap();
@@ -89,12 +90,12 @@ fn a_live_unix_socket_is_never_unlinked_a_stale_one_is_replaced() {
     let path = folder.path().join("a.sock");
     let bind = Bind::Unix(path.clone());
     let live = UnixListener::bind(&path).unwrap();
-    assert!(matches!(Listener::bind(&bind, false, &mut Vec::new()), Err(Error::SocketInUse(_))));
+    assert!(matches!(Listener::bind(&bind, &Settings::default(), &mut Vec::new()), Err(Error::SocketInUse(_))));
     drop(live);
     assert!(path.exists(), "it is stale now");
-    drop(Listener::bind(&bind, false, &mut Vec::new()).unwrap());
+    drop(Listener::bind(&bind, &Settings::default(), &mut Vec::new()).unwrap());
     fs::write(&path, "text").unwrap();
-    assert!(matches!(Listener::bind(&bind, false, &mut Vec::new()), Err(Error::NotASocket(_))));
+    assert!(matches!(Listener::bind(&bind, &Settings::default(), &mut Vec::new()), Err(Error::NotASocket(_))));
     assert_eq!(fs::read_to_string(&path).unwrap(), "text");
 }
 
@@ -102,7 +103,7 @@ fn a_live_unix_socket_is_never_unlinked_a_stale_one_is_replaced() {
 fn errors_name_the_address_the_cause_and_the_way_out() {
     let taken = loopback();
     let bind = Bind::Tcp { host: "127.0.0.1".into(), port: taken.tcp().unwrap().port() };
-    let Err(error) = Listener::bind(&bind, false, &mut Vec::new()) else { panic!("the port is taken") };
+    let Err(error) = Listener::bind(&bind, &Settings::default(), &mut Vec::new()) else { panic!("the port is taken") };
     assert_eq!(
         error.to_string(),
         format!(

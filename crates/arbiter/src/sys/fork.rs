@@ -50,11 +50,7 @@ pub(crate) fn fork(allowed: Threads) -> io::Result<Fork> {
             Ok(Fork::Parent(child))
         }
         Ok(ForkResult::Child) => {
-            prctl::set_pdeathsig(Signal::SIGKILL)?;
-            if getppid() != parent {
-                // It died before the line above, so that no signal will come.
-                std::process::exit(1);
-            }
+            die_with(parent)?;
             Ok(Fork::Child(SignalsBlocked { before }))
         }
         Err(error) => {
@@ -62,6 +58,16 @@ pub(crate) fn fork(allowed: Threads) -> io::Result<Fork> {
             Err(error.into())
         }
     }
+}
+
+/// Has the kernel kill this process when its parent ends. To be said again after the user has changed, which undoes it.
+pub(crate) fn die_with(parent: Pid) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        // It died before the line above, so that no signal will come.
+        std::process::exit(1);
+    }
+    Ok(())
 }
 
 /// How many threads this process has.

@@ -7,8 +7,10 @@ mod fork;
 pub(crate) mod gate;
 pub(crate) mod readings;
 mod shared;
+mod title;
 
 pub(crate) use accept::accept;
 pub(crate) use adopt::adopt_socket;
-pub(crate) use fork::{Fork, SignalsBlocked, Threads, fork, threads};
+pub(crate) use fork::{Fork, SignalsBlocked, Threads, die_with, fork, threads};
 pub(crate) use shared::map_page;
+pub(crate) use title::{make_room_for_title, set_title};

@@ -37,6 +37,17 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     }
 }
 
+/// A mask of permissions, as gunicorn reads it: octal with a 0 in front, hexadecimal with 0x, otherwise decimal.
+pub(super) fn mask(text: &str) -> Result<u32, &'static str> {
+    let octal = text.strip_prefix("0o").or_else(|| text.strip_prefix('0').filter(|rest| !rest.is_empty()));
+    let mask = match (text.strip_prefix("0x"), octal) {
+        (Some(hex), _) => u32::from_str_radix(hex, 16),
+        (None, Some(octal)) => u32::from_str_radix(octal, 8),
+        (None, None) => text.parse(),
+    };
+    mask.ok().filter(|mask| *mask <= 0o777).ok_or("a mask from 0 to 0777 is needed, such as 022 or 0o022")
+}
+
 fn parse_number(text: &str, least: u32, most: u32) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("a number from {least} to {most} is needed"))

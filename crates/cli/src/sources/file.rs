@@ -19,7 +19,7 @@ use super::layer::{self, Entry, Layer, Origin};
 use crate::Error;
 
 /// gunicorn's names for what has no name on the command line.
-const OTHER_NAMES: [(&str, &str); 1] = [("wsgi_app", "app")];
+const OTHER_NAMES: [(&str, &str); 2] = [("proc_name", "name"), ("wsgi_app", "app")];
 
 /// Reads the file, and checks each setting in it by itself.
 pub(super) fn read(path: &Path, settings: &Command) -> Result<Layer, Error> {
