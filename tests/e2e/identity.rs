@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR2},
+    sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2},
     unistd::{Group, Pid, User, geteuid},
 };
 
@@ -115,6 +115,34 @@ fn initgroups_keeps_the_users_groups() {
     let server = Server::builder("sync").env("RSERVE_CMD_ARGS", &format!("--user {name} --initgroups")).start();
     let user = User::from_name(name).unwrap().unwrap();
     assert_is(server.workers()[0], user.uid.as_raw(), user.gid.as_raw(), &all);
+}
+
+/// In a folder in which they may not make files.
+#[test]
+fn log_file_is_opened_anew_by_workers_without_privileges() {
+    let Some(nobody) = nobody() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let log = dir.path().join("log");
+    let builder = Server::builder("sync").debug_log().args(["--user", "nobody", "--log-file", log.to_str().unwrap()]);
+    let server = builder.spawn();
+    let says = |what: &str| wait_until(SOON, || fs::read_to_string(&log).is_ok_and(|text| text.contains(what)));
+    assert!(says("listening"));
+    fs::rename(&log, dir.path().join("old")).unwrap();
+    server.signal(SIGUSR1);
+    assert!(says("SIGUSR1"));
+    // The worker opens it when it is woken.
+    let worker_says = || {
+        get(&server.target(), "/sleep/1").unwrap();
+        fs::read_to_string(&log).unwrap().contains("sleeping")
+    };
+    assert!(wait_until(SOON, worker_says), "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(fs::metadata(&log).unwrap().uid(), nobody.uid.as_raw());
+    assert!(!says_now(&log, "cannot be opened anew"));
+}
+
+fn says_now(log: &Path, what: &str) -> bool {
+    fs::read_to_string(log).is_ok_and(|text| text.contains(what))
 }
 
 fn socket_in(dir: &Path) -> (Builder, std::path::PathBuf) {

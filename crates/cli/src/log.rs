@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use rserve_arbiter::Identity;
 use rserve_telemetry::{LogFile, Lost};
 use tracing::{Level, error, warn};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
@@ -26,16 +27,18 @@ const STREAM: &str = "-";
 pub(crate) struct Log {
     file: Arc<LogFile>,
     captures: bool,
+    owner: Identity,
 }
 
 impl Log {
     /// Sends what `tracing` is told to where the flags say.
     ///
     /// Only opens the file when a program that embeds us has set up `tracing` before.
-    pub(crate) fn init(flags: &Flags) -> Result<Self, Error> {
+    pub(crate) fn init(flags: &Flags, owner: &Identity) -> Result<Self, Error> {
         let file = open(&flags.log_file, LogFile::standard_error)?;
         let captures = flags.capture_output && file.path().is_some();
-        let log = Self { file: Arc::new(file), captures };
+        let log = Self { file: Arc::new(file), captures, owner: owner.clone() };
+        log.own();
         log.capture().map_err(|source| Error::LogFile { path: flags.log_file.clone(), source })?;
         subscribe(&log.file, flags.log_level, flags.log_format);
         Ok(log)
@@ -44,8 +47,16 @@ impl Log {
     /// Opens the file anew, in this process.
     pub(crate) fn reopen(&self) {
         reopen(&self.file);
+        self.own();
         if let Err(error) = self.capture() {
             error!("what the app prints cannot be sent to the new log file: {error}");
+        }
+    }
+
+    /// Workers that are somebody else are to open it anew, too. The arbiter comes first.
+    fn own(&self) {
+        if let Some(path) = self.file.path() {
+            own(path, &self.owner);
         }
     }
 
@@ -58,6 +69,15 @@ impl Log {
 pub(crate) fn open(path: &Path, stream: impl Fn() -> io::Result<LogFile>) -> Result<LogFile, Error> {
     let opened = if path == Path::new(STREAM) { stream() } else { LogFile::open(path) };
     opened.map_err(|source| Error::LogFile { path: path.to_owned(), source })
+}
+
+/// Gives a log file to those who write to it; a device or a pipe is everybody's.
+pub(crate) fn own(path: &Path, owner: &Identity) {
+    if path.is_file()
+        && let Err(error) = owner.own(path)
+    {
+        warn!("the log file {} cannot be given to --user and --group: {error}", path.display());
+    }
 }
 
 /// Opens a log file anew, or says why that cannot be.

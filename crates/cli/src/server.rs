@@ -135,7 +135,7 @@ impl Server {
             }
             return Ok(Exit::Ok);
         }
-        let log = Log::init(&said.flags)?;
+        let log = Log::init(&said.flags, &settings.identity)?;
         sources.log();
         say_if_another(class, &said.flags);
         let preloaded = if said.flags.python.preload { Some(self.load(&site.app)?) } else { None };
