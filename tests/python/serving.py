@@ -80,6 +80,9 @@ class Server:
     def wait_until(self, condition):
         wait_until(condition, self.log)
 
+    def signal(self, name):
+        self.process.send_signal(getattr(signal, f"SIG{name}"))
+
     def workers(self):
         """The pids of the arbiter's children."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()

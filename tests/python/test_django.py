@@ -56,7 +56,6 @@ def test_chunked_uploads(django, client):
     assert answer.json() == {"first": "0123456789", "size": 90_010}
 
 
-@pytest.mark.parametrize("django", ["sync"], indirect=True)
 def test_a_stream_from_the_database_among_other_requests(django, client):
     client.post(f"{django.url}/fill?rows=20000")
     rows = len(client.get(f"{django.url}/stream").text.splitlines())

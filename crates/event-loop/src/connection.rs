@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use http::StatusCode;
-use rserve_http::Head;
+use rserve_http::{Body, Head};
 use socket2::Socket;
 
 use crate::close_reason::CloseReason;
+use crate::feed::Feeder;
 use crate::incoming::Incoming;
 use crate::output::Output;
 use crate::sending::Sending;
@@ -30,8 +31,8 @@ pub use preface::Preface;
 /// ```
 ///
 /// A small response goes to the output at once, so that its connection does not stay in `Writing`. `Ending` is
-/// `Writing` for the last bytes of all. Where bodies are asked elsewhere, a response goes from `Writing` through `Dry` and
-/// `Taken` for each piece.
+/// `Writing` for the last bytes of all. Where bodies are asked on other threads, a response
+/// goes from `Writing` to `Dry` and back whenever it has to wait for more.
 ///
 /// It does its own reading and writing, but neither waits nor closes itself: each call returns a [`Step`].
 #[derive(Debug)]
@@ -58,8 +59,8 @@ pub(crate) enum Step {
     Wait,
     /// Its request is whole: [`Connection::take_request`].
     Request,
-    /// It may be taken: its request, which has been whole before, now that the client has read its earlier responses; or
-    /// its response, whose body is to be asked for more.
+    /// There is work for a thread: its request, which has been whole before, now that the client has read its earlier
+    /// responses; or its response's body, which is to be asked for more.
     Resume,
     Close(CloseReason),
 }
@@ -98,7 +99,7 @@ enum State {
     /// A worker has the request.
     Taken,
     Writing(Box<Writing>),
-    /// The client has taken what the body gave, and the body waits for its turn to be asked for more elsewhere.
+    /// The client has taken what the body has given so far, on another thread.
     Dry(Box<Writing>),
     /// The output is the last that it gets.
     Ending {
@@ -193,15 +194,11 @@ impl Connection {
         }
     }
 
-    /// Gives the response away whose body is to be asked for more, until [`go_on`](Self::go_on).
-    pub(crate) fn take_dry(&mut self) -> Option<Box<Writing>> {
-        match mem::replace(&mut self.state, State::Taken) {
-            State::Dry(writing) => Some(writing),
-            state => {
-                self.state = state;
-                None
-            }
-        }
+    /// The body that is to be asked for more by some thread, and the first line of its request.
+    pub(crate) fn take_body(&mut self) -> Option<(Feeder, Body, Box<[u8]>)> {
+        let State::Dry(writing) = &self.state else { return None };
+        let (feeder, body) = writing.sending.feed()?.unpark()?;
+        Some((feeder, body, writing.incoming.head().request_line().into()))
     }
 
     /// Its deadline has passed.

@@ -15,7 +15,7 @@ use slab::Slab;
 use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Step};
 use crate::doors::Doors;
-use crate::sending::First;
+use crate::job::Fed;
 use crate::settings::HttpSettings;
 use crate::shared::Shared;
 use crate::taken::Taken;
@@ -175,13 +175,7 @@ impl EventLoop {
         self.respond_with(cx, request, response, None)
     }
 
-    fn respond_with(
-        &mut self,
-        cx: &Context,
-        request: Taken,
-        response: Response,
-        first: Option<First>,
-    ) -> io::Result<()> {
+    fn respond_with(&mut self, cx: &Context, request: Taken, response: Response, fed: Option<Fed>) -> io::Result<()> {
         let now = Instant::now();
         self.unsent.note_call(self.shared.now, now);
         self.shared.now = now;
@@ -189,7 +183,7 @@ impl EventLoop {
         self.hands.taken -= 1;
         let Taken { key, incoming, .. } = request;
         let held = &mut self.connections[key];
-        let step = held.connection.respond(incoming, response, first, &mut self.shared);
+        let step = held.connection.respond(incoming, response, fed, &mut self.shared);
         if held.connection.has_output() && !held.connection.is_stuck() {
             self.unsent.add(key, now);
         }

@@ -1,11 +1,14 @@
-use rserve_http::{Handler, Response};
+use std::mem;
 
-use crate::connection::Writing;
-use crate::sending::{First, fetch};
+use http::StatusCode;
+use rserve_http::{Body, Handler, Response};
+
+use crate::feed::{Feed, Feeder, Next, Put, feed};
+use crate::sending::fetch;
 use crate::taken::Taken;
 
 /// Something for the app to do on another thread than the [`EventLoop`](crate::EventLoop)'s: to answer a request, or to
-/// give the next piece of a response's body.
+/// give more of a response's body.
 #[derive(Debug)]
 #[must_use = "the client waits until it has been run and given back"]
 pub struct Job(pub(crate) Work);
@@ -13,10 +16,10 @@ pub struct Job(pub(crate) Work);
 #[derive(Debug)]
 pub(crate) enum Work {
     Request(Taken),
-    Piece { key: usize, writing: Box<Writing> },
+    Rest { key: usize, line: Box<[u8]>, feeder: Feeder, body: Body },
 }
 
-/// A [`Job`] that has been run. It must come back to its loop: [`EventLoop::finish`](crate::EventLoop::finish).
+/// What a [`Job`] has done. It must come back to its loop: [`EventLoop::finish`](crate::EventLoop::finish).
 #[derive(Debug)]
 #[must_use = "the client waits until it has been given back"]
 pub struct Done(pub(crate) Outcome);
@@ -24,8 +27,29 @@ pub struct Done(pub(crate) Outcome);
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub(crate) enum Outcome {
-    Answered { taken: Taken, response: Response, first: Option<First> },
-    Fetched { key: usize, writing: Box<Writing> },
+    /// The response, whose body is in it or fed; `more`: the thread goes on to ask the body.
+    Answered { taken: Taken, response: Response, fed: Option<Fed>, more: bool },
+    /// The thread has put something in for this connection, which waits for it; `over`: and goes on no more.
+    Fed { key: Option<usize>, over: bool },
+}
+
+/// A body that is asked by another thread.
+#[derive(Debug)]
+pub(crate) struct Fed {
+    pub(crate) length: Option<u64>,
+    pub(crate) feed: Feed,
+}
+
+/// The thread that runs a [`Job`], as the job sees it.
+pub trait Hand {
+    /// Takes something to the loop at once, where [`EventLoop::finish`](crate::EventLoop::finish) is for it; the job goes on.
+    fn bring(&self, done: Done);
+
+    /// Whether the response's body must be asked for the rest on this thread, with no other call of the app in between.
+    fn is_bound(&self) -> bool;
+
+    /// Runs `wait`, which blocks until a client takes more of its response, or for as long as it may take over that.
+    fn wait(&self, wait: &mut dyn FnMut());
 }
 
 impl Job {
@@ -34,32 +58,69 @@ impl Job {
     pub fn line(&self) -> &[u8] {
         match &self.0 {
             Work::Request(taken) => taken.line(),
-            Work::Piece { writing, .. } => writing.incoming.head().request_line(),
+            Work::Rest { line, .. } => line,
         }
     }
 
     /// Runs the app, and blocks for as long as it does. A panic of the app is logged and ends the request, not the thread.
-    pub fn run(self, handler: &dyn Handler) -> Done {
-        Done(match self.0 {
+    ///
+    /// A body that is not in memory is asked for its pieces ahead of the client. When enough wait for the client, a body
+    /// that [is bound](Hand::is_bound) to this thread has it wait; another becomes a job of its own later.
+    pub fn run(self, handler: &dyn Handler, hand: &dyn Hand) -> Done {
+        match self.0 {
             Work::Request(mut taken) => {
-                let mut response = taken.answer(handler);
-                let first = first_piece(&taken, &mut response);
-                Outcome::Answered { taken, response, first }
+                let response = taken.answer(handler);
+                answered(taken, response, hand)
             }
-            Work::Piece { key, mut writing } => {
-                writing.sending.fetch();
-                Outcome::Fetched { key, writing }
-            }
-        })
+            Work::Rest { key, feeder, body, .. } => ask(key, &feeder, body, hand),
+        }
     }
 }
 
-/// Asks the body for its first piece at once, so that it goes with the head.
-fn first_piece(taken: &Taken, response: &mut Response) -> Option<First> {
-    let body = response.body_mut();
-    if body.in_memory().is_some() || taken.incoming.head().index().is_head() {
-        return None;
+fn answered(taken: Taken, mut response: Response, hand: &dyn Hand) -> Done {
+    if response.body().in_memory().is_some() {
+        return Done(Outcome::Answered { taken, response, fed: None, more: false });
     }
-    let length = body.len();
-    Some(First { length, fetched: fetch(body) })
+    let mut body = mem::take(response.body_mut());
+    let (key, (feeder, feed)) = (taken.key, feed());
+    let fed = Some(Fed { length: body.len(), feed });
+    let is_wanted = !taken.incoming.head().index().is_head()
+        && response.status() != StatusCode::NO_CONTENT
+        && response.status() != StatusCode::NOT_MODIFIED;
+    // The first piece goes with the head.
+    if !is_wanted || ask_once(&feeder, &mut body).next == Next::Stop {
+        drop(body);
+        return Done(Outcome::Answered { taken, response, fed, more: false });
+    }
+    hand.bring(Done(Outcome::Answered { taken, response, fed, more: true }));
+    ask(key, &feeder, body, hand)
+}
+
+/// Asks a body for all that it has, or for as much as the client may lag behind.
+fn ask(key: usize, feeder: &Feeder, mut body: Body, hand: &dyn Hand) -> Done {
+    loop {
+        let put = ask_once(feeder, &mut body);
+        let key = put.hungry.then_some(key);
+        if put.next == Next::Stop {
+            drop(body);
+            return Done(Outcome::Fed { key, over: true });
+        }
+        if put.next == Next::Wait && !hand.is_bound() {
+            match feeder.park(body) {
+                None => return Done(Outcome::Fed { key, over: true }),
+                Some(back) => body = back,
+            }
+        }
+        if key.is_some() {
+            hand.bring(Done(Outcome::Fed { key, over: false }));
+        }
+        if put.next == Next::Wait && hand.is_bound() {
+            hand.wait(&mut || feeder.wait());
+        }
+    }
+}
+
+fn ask_once(feeder: &Feeder, body: &mut Body) -> Put {
+    let fetched = fetch(body);
+    feeder.put(fetched, body.in_memory().is_some())
 }

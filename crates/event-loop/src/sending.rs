@@ -7,6 +7,7 @@ use rserve_http::{Body, CHUNK_END, Outgoing, chunk_head, encode_chunk};
 use socket2::Socket;
 
 use crate::app_panic::catch_app_panic;
+use crate::feed::{Feed, Portion};
 
 /// A response on its way out. The body is pulled piece by piece as the client takes it.
 #[derive(Debug)]
@@ -19,24 +20,14 @@ pub(crate) struct Sending {
 
 /// Where the pieces of a body come from.
 #[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) body: Body,
-    /// Asking the body runs the app, which may block. Then it is asked only by [`Sending::fetch`], where that may be.
-    pub(crate) elsewhere: bool,
-    /// What it said when it was asked there.
-    pub(crate) fetched: Option<Fetched>,
+pub(crate) enum Source {
+    Body(Body),
+    /// Another thread asks the body.
+    Feed(Feed),
 }
 
 /// What a body says: its next piece, its end, or why it cannot go on.
 pub(crate) type Fetched = Result<Option<Bytes>, String>;
-
-/// What a body said when it was asked before its response was sent.
-#[derive(Debug)]
-pub(crate) struct First {
-    /// The body's length before that.
-    pub(crate) length: Option<u64>,
-    pub(crate) fetched: Fetched,
-}
 
 /// How far it got.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +36,10 @@ pub(crate) enum Sent {
     All,
     /// The rest must wait until the socket is writable.
     Part,
-    /// All that the body gave; it is to be asked for more by [`Sending::fetch`].
+    /// All that the body has given so far, on another thread, of which the loop will hear.
     Dry,
+    /// All that the body has given; a thread is to ask it for more.
+    Parked,
 }
 
 /// Why a response cannot be finished.
@@ -82,15 +75,10 @@ impl Sending {
     pub(crate) fn go_on(&mut self, socket: &Socket) -> (bool, Result<Sent, Cut>) {
         let mut moved = false;
         for _ in 0..WRITES_PER_TURN {
-            if self.queue.is_empty() {
-                if self.is_dry() {
-                    return (moved, Ok(Sent::Dry));
-                }
-                match self.refill() {
-                    Ok(true) => {}
-                    Ok(false) => return (moved, Ok(Sent::All)),
-                    Err(cut) => return (moved, Err(cut)),
-                }
+            if self.queue.is_empty()
+                && let Some(sent) = self.refill().transpose()
+            {
+                return (moved, sent);
             }
             match self.send_queue(socket) {
                 Ok(0) => return (moved, Ok(Sent::Part)),
@@ -101,22 +89,18 @@ impl Sending {
         (moved, Ok(Sent::Part))
     }
 
-    /// Asks the body for its next piece, where that may block.
-    pub(crate) fn fetch(&mut self) {
-        self.source.fetched = Some(fetch(&mut self.source.body));
-    }
-
-    /// Whether the body has to be asked elsewhere before it can go on.
-    fn is_dry(&self) -> bool {
-        let Source { body, elsewhere, fetched } = &self.source;
-        !self.ended && *elsewhere && fetched.is_none() && body.in_memory().is_none()
+    /// The body's feed, if another thread asks it.
+    pub(crate) const fn feed(&self) -> Option<&Feed> {
+        match &self.source {
+            Source::Body(_) => None,
+            Source::Feed(feed) => Some(feed),
+        }
     }
 
     fn send_first(&mut self, socket: &Socket, head: &mut Vec<u8>) -> Result<Sent, Cut> {
         let mut data = Bytes::new();
         if !self.ended
-            && !self.is_dry()
-            && let Some(piece) = self.pull()?
+            && let Portion::Piece(piece) = self.pull()?
         {
             match self.framing {
                 Outgoing::Chunked if piece.len() <= COPIED => encode_chunk(&piece, head),
@@ -144,41 +128,45 @@ impl Sending {
         if self.queue.is_empty() { self.go_on(socket).1 } else { Ok(Sent::Part) }
     }
 
-    /// Puts the next piece into the queue; false at the end of the response.
-    fn refill(&mut self) -> Result<bool, Cut> {
+    /// Puts the next piece into the queue; if there is none, why.
+    fn refill(&mut self) -> Result<Option<Sent>, Cut> {
         if self.ended {
-            return Ok(false);
+            return Ok(Some(Sent::All));
         }
-        let piece = self.pull()?;
-        match (self.framing, piece) {
-            (Outgoing::Chunked, Some(piece)) => {
+        match (self.framing, self.pull()?) {
+            (_, Portion::Dry) => return Ok(Some(Sent::Dry)),
+            (_, Portion::Parked) => return Ok(Some(Sent::Parked)),
+            (Outgoing::Chunked, Portion::Piece(piece)) => {
                 let mut head = Vec::with_capacity(18);
                 chunk_head(piece.len(), &mut head);
                 self.queue.extend([head.into(), piece, Bytes::from_static(CHUNK_END)]);
             }
-            (Outgoing::Chunked, None) => self.queue.push_back(Bytes::from_static(b"0\r\n\r\n")),
-            (_, Some(piece)) => self.queue.push_back(piece),
-            (_, None) => return Ok(false),
+            (Outgoing::Chunked, Portion::End) => self.queue.push_back(Bytes::from_static(b"0\r\n\r\n")),
+            (_, Portion::Piece(piece)) => self.queue.push_back(piece),
+            (_, Portion::End) => return Ok(Some(Sent::All)),
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// The next piece of the body, held against the length that was announced.
-    fn pull(&mut self) -> Result<Option<Bytes>, Cut> {
-        let fetched = self.source.fetched.take().unwrap_or_else(|| fetch(&mut self.source.body));
-        let piece = fetched.map_err(Cut::Body)?;
-        let given = piece.as_ref().map_or(0, Bytes::len) as u64;
-        if let Outgoing::Length(left) = &mut self.framing {
-            match left.checked_sub(given) {
+    fn pull(&mut self) -> Result<Portion, Cut> {
+        let portion = match &mut self.source {
+            Source::Body(body) => fetch(body).map(|piece| piece.map_or(Portion::End, Portion::Piece)),
+            Source::Feed(feed) => feed.take(),
+        };
+        let portion = portion.map_err(Cut::Body)?;
+        match (&mut self.framing, &portion) {
+            (Outgoing::Length(left), Portion::Piece(piece)) => match left.checked_sub(piece.len() as u64) {
                 None => return Err(Cut::Body("the body is longer than its Content-Length".into())),
-                Some(missing @ 1..) if piece.is_none() => {
-                    return Err(Cut::Body(format!("the body is {missing} bytes shorter than its Content-Length")));
-                }
                 Some(rest) => *left = rest,
+            },
+            (Outgoing::Length(missing @ 1..), Portion::End) => {
+                return Err(Cut::Body(format!("the body is {missing} bytes shorter than its Content-Length")));
             }
+            (_, Portion::Piece(_) | Portion::End | Portion::Dry | Portion::Parked) => {}
         }
-        self.ended = piece.is_none();
-        Ok(piece)
+        self.ended = matches!(portion, Portion::End);
+        Ok(portion)
     }
 
     /// Sends what is in the queue, once; the number of bytes that went, 0 if the socket takes none.

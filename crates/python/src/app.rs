@@ -4,7 +4,6 @@ use rserve::{Body, Handler, LoaderSettings, Request, Response};
 
 use crate::environ::{Environ, Unfit};
 use crate::errors;
-use crate::place::Place;
 use crate::start_response::StartResponse;
 use crate::{body, closing};
 
@@ -12,26 +11,18 @@ use crate::{body, closing};
 pub(crate) struct Wsgi {
     app: Py<PyAny>,
     environ: Environ,
-    /// A body may go on in another thread than it began in.
-    moves: bool,
 }
 
 impl Wsgi {
     pub(crate) fn new(app: &Bound<'_, PyAny>, settings: &LoaderSettings) -> PyResult<Self> {
-        Ok(Self {
-            app: app.clone().unbind(),
-            environ: Environ::new(app.py(), settings)?,
-            moves: settings.worker_class != "sync",
-        })
+        Ok(Self { app: app.clone().unbind(), environ: Environ::new(app.py(), settings)? })
     }
 
     fn call(&self, py: Python<'_>, request: &mut Request<'_>) -> Result<Response, Unfit> {
         let environ = self.environ.of(py, request)?;
         let start = Bound::new(py, StartResponse::default())?;
-        let app = self.app.bind(py);
-        let place = if self.moves { Place::new(py)? } else { Place::default() };
-        let result = place.call_app(app, environ, &start)?;
-        Ok(body::response(&result, &start, place, request.head().request_line())?)
+        let result = self.app.bind(py).call1((environ, &start))?;
+        Ok(body::response(&result, &start, request.head().request_line())?)
     }
 }
 

@@ -1,11 +1,10 @@
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::io::{self, Seek, SeekFrom};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -15,7 +14,6 @@ use rserve::{Body, Response};
 use crate::closing::{self, Closing};
 use crate::errors;
 use crate::file_wrapper::FileWrapper;
-use crate::place::Place;
 use crate::start_response::StartResponse;
 
 /// Up to here the event loop copies a body next to its head; a larger one stays where it is.
@@ -25,7 +23,6 @@ const COPIED: usize = 4 * 1024;
 pub(crate) fn response(
     returned: &Bound<'_, PyAny>,
     start: &Bound<'_, StartResponse>,
-    place: Place,
     line: &[u8],
 ) -> PyResult<Response> {
     if let Some(pieces) = listed(returned) {
@@ -33,12 +30,10 @@ pub(crate) fn response(
         return Ok(head(status, headers, join(written, &pieces?)));
     }
     let close = returned.getattr_opt(intern!(returned.py(), "close"))?.map(Bound::unbind);
-    let closing =
-        Leftover(Some(Closing { iterator: None, close, place, line: line.into(), thread: thread::current().id() }));
+    let closing = Leftover(Some(Closing { iterator: None, close, line: line.into() }));
     match sent_by_us(returned, start)? {
-        Some((status, headers, file, length)) => {
-            Ok(head(status, headers, Body::reader(Closed { file, _closing: closing }, length)))
-        }
+        // With the file open the app is needed no more.
+        Some((status, headers, file, length)) => Ok(head(status, headers, Body::reader(file, length))),
         None => iterated(returned, start, closing),
     }
 }
@@ -111,18 +106,6 @@ fn sent_by_us(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>) -> 
     Ok(Some((status, headers, file, stated.unwrap_or(left).min(left))))
 }
 
-/// A file whose reader may have something to close.
-struct Closed {
-    file: File,
-    _closing: Leftover,
-}
-
-impl Read for Closed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
-    }
-}
-
 /// Sees to it that what must be closed is, wherever the response ends.
 struct Leftover(Option<Closing>);
 
@@ -148,7 +131,7 @@ fn iterated(
             "the app returned {kind}: an iterable of bytes is needed, such as a list"
         )));
     }
-    let iterator = returned.try_iter().or_else(|raised| {
+    let mut iterator = returned.try_iter().or_else(|raised| {
         if returned.getattr_opt("__iter__")?.is_some() {
             return Err(raised);
         }
@@ -156,10 +139,7 @@ fn iterated(
         Err(PyTypeError::new_err(format!("the app returned {kind}: an iterable of bytes is needed")))
     })?;
     // The head goes with the first piece: until then the app may change its mind.
-    let first = match &closing.0 {
-        Some(closing) => next_piece(iterator.as_any(), &closing.place)?,
-        None => None,
-    };
+    let first = next_piece(&mut iterator)?;
     let (status, headers, mut written) = started(start)?;
     let Some(first) = first else { return Ok(head(status, headers, written.into())) };
     let all = if written.is_empty() {
@@ -171,7 +151,7 @@ fn iterated(
     let stated = headers.get(header::CONTENT_LENGTH).map(header::HeaderValue::as_bytes);
     if stated.is_some_and(|stated| is_number(stated, all.len())) {
         if let Some(closing) = &mut closing.0 {
-            closing.iterator = Some(iterator.into_any().unbind());
+            closing.iterator = Some(iterator.unbind());
         }
         return Ok(head(status, headers, all.into()));
     }
@@ -185,21 +165,14 @@ fn is_number(text: &[u8], number: usize) -> bool {
 }
 
 /// The next piece that has bytes in it.
-pub(crate) fn next_piece<'py>(iterator: &Bound<'py, PyAny>, place: &Place) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    let py = iterator.py();
-    let next = iterator.getattr(intern!(py, "__next__"))?;
-    loop {
-        match place.call(&next) {
-            Err(raised) if raised.is_instance_of::<PyStopIteration>(py) => return Ok(None),
-            Err(raised) => return Err(raised),
-            Ok(next) => {
-                let next = piece(next)?;
-                if !next.as_bytes().is_empty() {
-                    return Ok(Some(next));
-                }
-            }
+pub(crate) fn next_piece<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    for next in iterator {
+        let next = piece(next?)?;
+        if !next.as_bytes().is_empty() {
+            return Ok(Some(next));
         }
     }
+    Ok(None)
 }
 
 /// The body as the app gives it.
@@ -211,26 +184,29 @@ struct Pieces {
     _unfinished: Unfinished,
 }
 
-static UNFINISHED: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static UNFINISHED: Cell<usize> = const { Cell::new(0) };
+}
 
-/// Whether the rest of a body is still to be given. Until then a thread runs nothing else of the app: what is bound to a
-/// thread (a connection to a database, the context of a request) is that of one response at a time.
+/// Whether this thread has the rest of a body still to give. Until then it runs nothing else of the app, and no other thread
+/// asks that body: what is bound to a thread (a connection to a database, the context of a request) is that of one response
+/// at a time.
 pub(crate) fn is_unfinished() -> bool {
-    UNFINISHED.load(Ordering::Relaxed) > 0
+    UNFINISHED.get() > 0
 }
 
 struct Unfinished;
 
 impl Unfinished {
     fn new() -> Self {
-        UNFINISHED.fetch_add(1, Ordering::Relaxed);
+        UNFINISHED.set(UNFINISHED.get() + 1);
         Self
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        UNFINISHED.fetch_sub(1, Ordering::Relaxed);
+        UNFINISHED.set(UNFINISHED.get() - 1);
     }
 }
 
@@ -242,10 +218,7 @@ impl Iterator for Pieces {
             return Some(Ok(first));
         }
         Python::attach(|py| {
-            let next = match &self.closing.0 {
-                Some(closing) => next_piece(self.iterator.bind(py).as_any(), &closing.place),
-                None => Ok(None),
-            };
+            let next = next_piece(&mut self.iterator.bind(py).clone());
             let mut written = self.start.borrow_mut(py).take_written();
             match next {
                 Ok(None) if written.is_empty() => None,

@@ -4,39 +4,29 @@
 //! is with the client in most cases, so that slow work in `close()` does not keep it waiting.
 
 use std::cell::RefCell;
-use std::thread::{self, ThreadId};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyIterator;
 
-use crate::place::Place;
 use crate::{body, errors};
 
 /// An iterable that was returned by the app, with what it may need at its end.
 pub(crate) struct Closing {
     /// To be run to its end first, which should be there.
-    pub(crate) iterator: Option<Py<PyAny>>,
+    pub(crate) iterator: Option<Py<PyIterator>>,
     pub(crate) close: Option<Py<PyAny>>,
-    pub(crate) place: Place,
     /// The request line, for the log.
     pub(crate) line: Box<[u8]>,
-    /// Where the app was called.
-    pub(crate) thread: ThreadId,
 }
 
 thread_local! {
     static LEFT: RefCell<Vec<Closing>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Leaves it for later.
+/// Leaves it for later. This is the thread that has called the app: a body stays with it.
 pub(crate) fn later(closing: Closing) {
-    if closing.iterator.is_none() && closing.close.is_none() {
-        return;
-    }
-    if thread::current().id() != closing.thread {
-        // This one may never call the app.
-        Python::attach(|py| closing.close(py));
-    } else {
+    if closing.iterator.is_some() || closing.close.is_some() {
         LEFT.with_borrow_mut(|left| left.push(closing));
     }
 }
@@ -51,8 +41,8 @@ pub(crate) fn close_all(py: Python<'_>) {
 
 impl Closing {
     fn close(self, py: Python<'_>) {
-        let finished = self.iterator.as_ref().map_or(Ok(()), |iterator| finish(iterator.bind(py), &self.place));
-        let closed = self.close.as_ref().map_or(Ok(()), |close| self.place.call(close.bind(py)).map(drop));
+        let finished = self.iterator.as_ref().map_or(Ok(()), |iterator| finish(iterator.bind(py)));
+        let closed = self.close.as_ref().map_or(Ok(()), |close| close.call0(py).map(drop));
         for raised in [finished.err(), closed.err()].into_iter().flatten() {
             errors::log(py, &raised, &self.line, "the app failed after its response");
         }
@@ -60,8 +50,8 @@ impl Closing {
 }
 
 /// Runs what stands behind the last piece of the body.
-fn finish(iterator: &Bound<'_, PyAny>, place: &Place) -> PyResult<()> {
-    match body::next_piece(iterator, place)? {
+fn finish(iterator: &Bound<'_, PyIterator>) -> PyResult<()> {
+    match body::next_piece(&mut iterator.clone())? {
         None => Ok(()),
         Some(_) => Err(PyValueError::new_err("the body is longer than its Content-Length")),
     }

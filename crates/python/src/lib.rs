@@ -14,7 +14,6 @@ mod file_wrapper;
 mod host;
 mod input;
 mod loader;
-mod place;
 mod start_response;
 
 use pyo3::prelude::*;

@@ -18,11 +18,25 @@ pub(crate) struct Pool<J, D> {
     shared: Arc<Shared<J, D>>,
 }
 
+/// What a job can do on its thread beside its work.
+pub(crate) trait Thread<D> {
+    /// Hands something to the owner, while the job goes on.
+    fn bring(&self, done: D);
+
+    /// The host that the thread is inside of.
+    fn host(&self) -> Option<&'static dyn Host>;
+
+    /// Runs `wait`, which waits for a client.
+    fn wait_for_client(&self, wait: &mut dyn FnMut());
+}
+
+type Run<J, D> = dyn Fn(J, &dyn Thread<D>) -> D + Send + Sync;
+
 struct Shared<J, D> {
     queue: Mutex<Queue<J, D>>,
     linger: Condvar,
     host: Option<&'static dyn Host>,
-    run: Box<dyn Fn(J) -> D + Send + Sync>,
+    run: Box<Run<J, D>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -34,7 +48,7 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     pub(crate) fn new(
         threads: usize,
         host: Option<&'static dyn Host>,
-        run: impl Fn(J) -> D + Send + Sync + 'static,
+        run: impl Fn(J, &dyn Thread<D>) -> D + Send + Sync + 'static,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, ThreadPoolBuildError> {
         let queue = Mutex::new(Queue::new(threads, Instant::now()));
@@ -103,7 +117,9 @@ impl<J, D> Shared<J, D> {
             }
             let Some(job) = job else {
                 // Nothing is locked when the host is let go of and taken again: whoever has it may wait for the lock.
-                if !self.wait(|| self.linger(until.saturating_duration_since(now))) {
+                let mut stays = false;
+                self.wait(&mut || stays = self.linger(until.saturating_duration_since(now)));
+                if !stays {
                     return;
                 }
                 now = Instant::now();
@@ -111,17 +127,18 @@ impl<J, D> Shared<J, D> {
             };
             let took = now;
             IN_JOB.set(true);
-            done = Some((took, (self.run)(job)));
+            done = Some((took, (self.run)(job, self)));
             IN_JOB.set(false);
             now = Instant::now();
         }
     }
 
-    fn wait(&self, wait: impl FnOnce() -> bool) -> bool {
-        let Some(host) = self.host else { return wait() };
-        let (mut wait, mut result) = (Some(wait), false);
-        host.wait(&mut || result = wait.take().is_some_and(|wait| wait()));
-        result
+    /// Waits with the host let go of.
+    fn wait(&self, wait: &mut dyn FnMut()) {
+        match self.host {
+            Some(host) => host.wait(wait),
+            None => wait(),
+        }
     }
 
     /// Waits for the next job; false if the shift is over.
@@ -150,6 +167,28 @@ impl<J, D> Shared<J, D> {
 
     fn lock(&self) -> MutexGuard<'_, Queue<J, D>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<J, D> Thread<D> for Shared<J, D> {
+    fn bring(&self, done: D) {
+        let (mut queue, now) = (self.lock(), Instant::now());
+        queue.bring_some(now, done);
+        let wake = queue.wake_loop(now, true);
+        drop(queue);
+        if wake {
+            (self.wake)();
+        }
+    }
+
+    fn host(&self) -> Option<&'static dyn Host> {
+        self.host
+    }
+
+    fn wait_for_client(&self, wait: &mut dyn FnMut()) {
+        self.lock().begin_wait();
+        self.wait(wait);
+        self.lock().end_wait(Instant::now());
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) struct Queue<J, D> {
     /// Those of them that are in a job.
     busy: usize,
     last_take: Instant,
+    /// A job that is not over has got on.
+    last_progress: Instant,
+    /// Those of the busy threads that wait for a client.
+    waiting_for_clients: usize,
     /// No thread is to be woken before then.
     again: Instant,
     /// For how many more jobs the app counts as slow.
@@ -64,6 +68,8 @@ impl<J, D> Queue<J, D> {
             next_place: Place(0),
             busy: 0,
             last_take: now,
+            last_progress: now,
+            waiting_for_clients: 0,
             again: now,
             wary: WARY,
             loop_waits: false,
@@ -128,10 +134,31 @@ impl<J, D> Queue<J, D> {
     pub(crate) fn bring(&mut self, took: Instant, now: Instant, done: D) {
         self.busy -= 1;
         self.wary = if now >= took + PATIENCE { WARY } else { self.wary.saturating_sub(1) };
+        self.put_down(now, done);
+    }
+
+    /// A thread brings something, and goes on with its job.
+    pub(crate) fn bring_some(&mut self, now: Instant, done: D) {
+        self.last_progress = now;
+        self.put_down(now, done);
+    }
+
+    fn put_down(&mut self, now: Instant, done: D) {
         if self.done.is_empty() {
             self.done_since = now;
         }
         self.done.push(done);
+    }
+
+    /// A thread is going to wait for a client, in its job.
+    pub(crate) fn begin_wait(&mut self) {
+        self.waiting_for_clients += 1;
+    }
+
+    /// It has waited.
+    pub(crate) fn end_wait(&mut self, now: Instant) {
+        self.waiting_for_clients -= 1;
+        self.last_progress = now;
     }
 
     /// A thread goes to sleep. If it leaves a job behind the loop must be told.
@@ -180,8 +207,11 @@ impl<J, D> Queue<J, D> {
 
     /// Since when no thread was free for a job, and none has taken one.
     pub(crate) fn stuck_since(&self) -> Option<Instant> {
+        if self.waiting_for_clients > 0 {
+            return None;
+        }
         if self.busy == self.threads {
-            return Some(self.last_take);
+            return Some(self.last_take.max(self.last_progress));
         }
         // A thread that does something for another one's job, as rayon has it, is not in a job of its own.
         let (waits_since, _) = self.waiting.front().filter(|_| self.awake == self.threads)?;

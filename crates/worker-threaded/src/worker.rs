@@ -1,12 +1,12 @@
 use std::io;
 use std::time::Duration;
 
-use rserve_arbiter::{BootError, Built, Context, Drain, Worker, WorkerClass};
-use rserve_event_loop::{Done, EventLoop, Job, Site, quiet_app_panics};
+use rserve_arbiter::{BootError, Built, Context, Drain, Host, Worker, WorkerClass};
+use rserve_event_loop::{Done, EventLoop, Hand, Job, Site, quiet_app_panics};
 use tracing::warn;
 
 use crate::in_hand::InHand;
-use crate::pool::Pool;
+use crate::pool::{Pool, Thread};
 
 /// The class, for the registry.
 ///
@@ -28,14 +28,33 @@ const NAMED: usize = 100;
 
 struct ThreadedWorker {
     events: EventLoop,
-    pool: Pool<(u64, Job), (u64, Done)>,
+    pool: Pool<(u64, Job), Brought>,
     in_hand: InHand,
     /// The number of the request that the arbiter knows.
     named: Option<u64>,
     /// How long to wait at most.
     wait: Duration,
     jobs: Vec<(u64, Job)>,
-    done: Vec<(u64, Done)>,
+    done: Vec<Brought>,
+}
+
+/// Something for the loop; the number of its job, if that is over.
+type Brought = (Option<u64>, Done);
+
+struct OnThread<'a>(&'a dyn Thread<Brought>);
+
+impl Hand for OnThread<'_> {
+    fn bring(&self, done: Done) {
+        self.0.bring((None, done));
+    }
+
+    fn is_bound(&self) -> bool {
+        self.0.host().is_some_and(Host::is_busy)
+    }
+
+    fn wait(&self, wait: &mut dyn FnMut()) {
+        self.0.wait_for_client(wait);
+    }
 }
 
 fn build(site: &Site, cx: &mut Context) -> Built {
@@ -46,7 +65,7 @@ fn build(site: &Site, cx: &mut Context) -> Built {
     let pool = Pool::new(
         site.threads,
         cx.leave_host(),
-        move |(number, job): (_, Job)| (number, job.run(&*app)),
+        move |(number, job): (_, Job), thread| (Some(number), job.run(&*app, &OnThread(thread))),
         move || waker.wake(),
     )
     .map_err(|error| BootError::worker(format!("{} threads cannot be started: {error}", site.threads)))?;
@@ -67,7 +86,9 @@ impl ThreadedWorker {
         let go_on = self.events.poll_for(cx, self.wait)?;
         self.pool.collect(&mut self.done);
         for (number, done) in self.done.drain(..) {
-            self.in_hand.remove(number);
+            if let Some(number) = number {
+                self.in_hand.remove(number);
+            }
             self.events.finish(cx, done)?;
         }
         while let Some(job) = self.events.next_job(cx)? {

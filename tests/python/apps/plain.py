@@ -1,5 +1,6 @@
 """WSGI apps without a framework: what they are given, and every way to answer."""
 
+import contextvars
 import json
 import os
 import signal
@@ -92,6 +93,26 @@ def endless(environ, start_response):
             yield b"x" * 65536
 
     return Iterable(pieces(), "endless")
+
+
+variable = contextvars.ContextVar("variable", default=0)
+
+
+def threads(environ, start_response):
+    """Where each piece is made, and where close() runs: the thread, and whether its context is still that of the call."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    called, request = threading.get_ident(), object()
+    variable.set(request)
+
+    def is_here():
+        return threading.get_ident() == called and variable.get() is request
+
+    class Body(Iterable):
+        def close(self):
+            os.write(2, f"closed {is_here()}\n".encode())
+
+    count, size = map(int, environ["QUERY_STRING"].split("+"))
+    return Body(f"{is_here()}\n".encode().ljust(size, b".") for _ in range(count))
 
 
 def sized_stream(environ, start_response):
@@ -201,7 +222,7 @@ def pid(environ, start_response):
 
 
 ROUTES = {f"/{app.__name__}": app for app in (
-    environ, read, length, counted, stream, held_stream, endless, sized_stream, late_start, writes, writes_in_stream,
+    environ, read, length, counted, stream, held_stream, endless, threads, sized_stream, late_start, writes, writes_in_stream,
     changes_its_mind, changes_its_mind_too_late, file, status, headers, hop_by_hop, errors, stuck, interrupted, pid,
 )}
 

@@ -36,7 +36,7 @@ impl Connection {
     pub(crate) fn flush(&mut self, shared: &mut Shared) -> Step {
         let Some(output) = &mut self.output else { return Step::Wait };
         match output.send(&self.socket, shared.now + shared.settings.write_timeout) {
-            Ok(Sent::Part | Sent::Dry) => Step::Wait,
+            Ok(Sent::Part | Sent::Dry | Sent::Parked) => Step::Wait,
             Ok(Sent::All) => {
                 let was_stuck = self.is_stuck();
                 shared.outputs.give_back(&mut self.output);

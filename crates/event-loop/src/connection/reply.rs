@@ -6,7 +6,8 @@ use rserve_http::{Outgoing, Response, encode_error, encode_head};
 use super::{Connection, State, Step, Writing};
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
-use crate::sending::{COPIED, First, Sending, Sent, Source};
+use crate::job::Fed;
+use crate::sending::{COPIED, Sending, Sent, Source};
 use crate::shared::Shared;
 
 /// With this much unsent the connection sends at once.
@@ -16,24 +17,24 @@ const OUTPUT: usize = 16 * 1024;
 impl Connection {
     /// Puts the response to the request that was taken into the output if it is small and there, and sends it as far as
     /// the client takes it otherwise.
-    /// `first`: what the body said, if it has been asked already.
+    /// `fed`: the body, if another thread asks it.
     pub(crate) fn respond(
         &mut self,
         incoming: Box<Incoming>,
         response: Response,
-        first: Option<First>,
+        fed: Option<Fed>,
         shared: &mut Shared,
     ) -> Step {
         let mut exchange = incoming.head().index().exchange();
         exchange.keep_alive &= shared.keeps_connections();
-        let is_small = first.is_none() && response.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
+        let is_small = fed.is_none() && response.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
         if !is_small && self.has_output() {
             // Earlier responses go even if this one fails. If the client has left, sending this one tells.
             let _ = self.flush(shared);
         }
         let output = shared.outputs.bytes_of(&mut self.output);
         let (parts, body) = response.into_parts();
-        let length = first.as_ref().map_or_else(|| body.len(), |first| first.length);
+        let length = fed.as_ref().map_or_else(|| body.len(), |fed| fed.length);
         let (framing, persist) = match encode_head(&parts, length, &exchange, shared.date.at(shared.now), output) {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -45,8 +46,7 @@ impl Connection {
             }
         };
         if !is_small {
-            let fetched = first.map(|first| first.fetched);
-            let source = Source { body, elsewhere: shared.asks_elsewhere, fetched };
+            let source = fed.map_or(Source::Body(body), |fed| Source::Feed(fed.feed));
             return self.send_body(incoming, source, framing, persist, shared);
         }
         if framing != Outgoing::None {
@@ -77,23 +77,33 @@ impl Connection {
                 self.state = State::Writing(Box::new(Writing { incoming, sending, persist }));
                 Step::Wait
             }
-            Ok(Sent::Dry) => self.ask(Box::new(Writing { incoming, sending, persist })),
+            Ok(sent @ (Sent::Dry | Sent::Parked)) => {
+                self.wait_for_body(Box::new(Writing { incoming, sending, persist }), sent == Sent::Parked)
+            }
             Err(cut) => self.cut(cut, &incoming),
         }
     }
 
-    /// Has the body asked for more, elsewhere.
-    fn ask(&mut self, writing: Box<Writing>) -> Step {
+    /// Until the thread that asks the body has something; if none does any more, one is to be found.
+    fn wait_for_body(&mut self, writing: Box<Writing>, is_parked: bool) -> Step {
         self.state = State::Dry(writing);
         self.deadline = None;
-        Step::Resume
+        if is_parked { Step::Resume } else { Step::Wait }
     }
 
-    /// Goes on with a response that was given away, now that its body has been asked.
-    pub(crate) fn go_on(&mut self, writing: Box<Writing>, shared: &mut Shared) -> Step {
-        self.state = State::Writing(writing);
-        self.deadline = Some(shared.now + shared.settings.write_timeout);
-        self.on_writable(shared)
+    /// Goes on with a response that has waited for its body.
+    pub(crate) fn on_fed(&mut self, shared: &mut Shared) -> Step {
+        match mem::replace(&mut self.state, State::Taken) {
+            State::Dry(writing) => {
+                self.state = State::Writing(writing);
+                self.deadline = Some(shared.now + shared.settings.write_timeout);
+                self.on_writable(shared)
+            }
+            state => {
+                self.state = state;
+                Step::Wait
+            }
+        }
     }
 
     /// Goes on with the response, when there is room for more. May be called in vain.
@@ -112,7 +122,7 @@ impl Connection {
                         self.state = State::Writing(writing);
                         Step::Wait
                     }
-                    Ok(Sent::Dry) => self.ask(writing),
+                    Ok(sent @ (Sent::Dry | Sent::Parked)) => self.wait_for_body(writing, sent == Sent::Parked),
                     Ok(Sent::All) => self.after_response(writing.incoming, writing.persist, shared),
                     Err(cut) => self.cut(cut, &writing.incoming),
                 }

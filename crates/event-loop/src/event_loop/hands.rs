@@ -52,7 +52,7 @@ impl EventLoop {
         Waker::new(&self.epoll, NUDGE)
     }
 
-    /// Takes out what has waited longest, for a loop [`with_hands`](Self::with_hands): a request, or a response whose body
+    /// Takes out what has waited longest, for a loop [`with_hands`](Self::with_hands): a request, or a response's body that
     /// is to be asked for more. `None` also while all is taken out that may be.
     ///
     /// As with [`next_request`](Self::next_request), held-back responses are sent.
@@ -66,9 +66,9 @@ impl EventLoop {
         let work = match connection.take_request() {
             Some(incoming) => Work::Request(self.taken(cx, key, incoming)),
             None => {
-                let writing =
-                    connection.take_dry().expect("invariant: a connection is queued when there is work to do");
-                Work::Piece { key, writing }
+                let taken = connection.take_body();
+                let (feeder, body, line) = taken.expect("invariant: a connection is queued when there is work to do");
+                Work::Rest { key, line, feeder, body }
             }
         };
         Ok(Some(Job(work)))
@@ -81,11 +81,15 @@ impl EventLoop {
     /// What `epoll_ctl(2)` says.
     pub fn finish(&mut self, cx: &Context, done: Done) -> io::Result<()> {
         match done.0 {
-            Outcome::Answered { taken, response, first } => self.respond_with(cx, taken, response, first),
-            Outcome::Fetched { key, writing } => {
+            Outcome::Answered { taken, response, fed, more } => {
+                self.hands.taken += usize::from(more);
+                self.respond_with(cx, taken, response, fed)
+            }
+            Outcome::Fed { key, over } => {
+                self.hands.taken -= usize::from(over);
+                let Some(key) = key else { return Ok(()) };
                 self.shared.now = Instant::now();
-                self.hands.taken -= 1;
-                let step = self.connections[key].connection.go_on(writing, &mut self.shared);
+                let step = self.connections[key].connection.on_fed(&mut self.shared);
                 self.apply(key, step)
             }
         }

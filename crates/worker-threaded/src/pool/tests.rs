@@ -18,7 +18,13 @@ impl<J: Send + 'static, D: Send + 'static> Owner<J, D> {
     fn new(threads: usize, run: impl Fn(J) -> D + Send + Sync + 'static) -> Self {
         let (wake, woken) = channel();
         let wake = Mutex::new(wake);
-        let pool = Pool::new(threads, None, run, move || wake.lock().unwrap().send(()).unwrap_or_default()).unwrap();
+        let pool = Pool::new(
+            threads,
+            None,
+            move |job, _: &_| run(job),
+            move || wake.lock().unwrap().send(()).unwrap_or_default(),
+        )
+        .unwrap();
         Self { pool, woken }
     }
 

@@ -170,3 +170,21 @@ fn it_is_stuck_when_every_thread_has_had_its_job_for_long() {
     queue.sleep();
     assert_eq!(queue.stuck_since(), None, "one thread is free");
 }
+
+#[test]
+fn a_thread_that_waits_for_a_client_is_not_stuck() {
+    let (mut queue, now) = queue(1, false);
+    let second = Duration::from_secs(1);
+    queue.push(now, [1]);
+    queue.wake_threads(now);
+    queue.take(now);
+    assert_eq!(queue.stuck_since(), Some(now));
+    queue.bring_some(now + second, 1);
+    assert_eq!(queue.stuck_since(), Some(now + second));
+    queue.begin_wait();
+    assert_eq!(queue.stuck_since(), None);
+    queue.end_wait(now + 5 * second);
+    assert_eq!(queue.stuck_since(), Some(now + 5 * second));
+    queue.bring(now, now + 6 * second, 1);
+    assert_eq!(queue.stuck_since(), None);
+}
