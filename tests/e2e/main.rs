@@ -23,6 +23,7 @@ mod replacing;
 mod rolling;
 mod serving;
 mod settings;
+mod shell;
 mod supervision;
 mod support;
 mod threaded;

@@ -30,7 +30,7 @@ pub(crate) const NAME: &str = "drain-check";
 #[command(name = "rserve drain-check", max_term_width = 110, allow_negative_numbers = true)]
 #[command(override_usage = "rserve drain-check [OPTIONS] [-- RSERVE_OPTIONS...]\n       \
                             rserve drain-check [OPTIONS] --command 'PROGRAM ... {port} ...'")]
-struct Flags {
+pub(crate) struct Flags {
     /// The server to check instead of rserve; {port} stands for the port on 127.0.0.1 that it is to listen on. Split
     /// into words as a shell does, but no shell runs it
     #[arg(long, value_name = "COMMAND", value_parser = words, conflicts_with = "options")]

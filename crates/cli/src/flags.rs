@@ -11,6 +11,8 @@ use clap::{ArgAction, Command, CommandFactory, Parser, ValueEnum, value_parser};
 use rserve_arbiter::Bind;
 use rserve_http::AllowList;
 
+use crate::version::LONG;
+
 const SERVER_SOCKET: &str = "Server socket";
 const WORKER_PROCESSES: &str = "Worker processes";
 const DRAIN: &str = "Drain";
@@ -28,7 +30,7 @@ const MOST_WORKERS: u32 = 1024;
 /// Names, shorts and defaults are gunicorn's wherever gunicorn has the flag. Durations are in seconds and may have
 /// decimals. The ranges are wide: they are there to catch a slip of the finger before it becomes an outage.
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = "rserve", version, help_template = TEMPLATE, max_term_width = 110, allow_negative_numbers = true)]
+#[command(name = "rserve", version, long_version = LONG, help_template = TEMPLATE, max_term_width = 110, allow_negative_numbers = true)]
 #[command(args_override_self = true)] // of a flag that is given twice the last counts, as with gunicorn
 #[command(about = "A pre-fork application server that stops without losing a connection.", long_about = None)]
 #[command(after_help = "`rserve drain-check` shows what a stop under load loses: `rserve drain-check --help`.")]

@@ -98,8 +98,10 @@ mod health;
 mod loader;
 mod log;
 mod server;
+mod shell;
 mod sources;
 mod usage;
+mod version;
 
 pub use loader::{HeaderMap, Loader, LoaderSettings};
 pub use rserve_arbiter::{

@@ -21,6 +21,7 @@ use crate::{
     health::Health,
     loader::{Loader, loader_settings},
     log::Log,
+    shell,
     sources::{Said, Sources},
     usage::Answer,
 };
@@ -95,6 +96,10 @@ impl Server {
         let words: Vec<OsString> = words.into_iter().collect();
         if words.get(1).is_some_and(|word| word == drain_check::NAME) {
             return drain_check::run(&words[1..]);
+        }
+        if words.get(1).is_some_and(|word| word == shell::NAME) {
+            let classes = self.classes.iter().map(|class| class.name).collect();
+            return shell::run(&words[1..], self.settings(), classes);
         }
         let sources = match Sources::new(self.settings(), words, Path::new(""), |name| env::var_os(name)) {
             Ok(sources) => sources,
