@@ -169,6 +169,7 @@ impl Connection {
         matches!(self.state, State::Silent { .. })
     }
 
+    #[cfg(test)]
     pub(crate) const fn is_lingering(&self) -> bool {
         matches!(self.state, State::Lingering { .. })
     }

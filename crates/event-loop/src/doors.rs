@@ -79,6 +79,13 @@ impl Doors {
         self.doors.iter().any(|door| door.hot) && self.again.is_none_or(|again| now >= again)
     }
 
+    /// Forgets who was waiting at the doors of which the wait that has just ended has told.
+    pub(crate) fn cool(&mut self) {
+        for door in &mut self.doors {
+            door.hot &= !door.registered;
+        }
+    }
+
     pub(crate) fn set_hot(&mut self, index: usize) {
         self.doors[index].hot = true;
     }
@@ -122,8 +129,11 @@ impl Doors {
             }
             let id = cx.listeners().nth(index)?;
             match cx.accept(id) {
-                // There may be more where this one came from: the next call tells cheaper than a wait.
-                Ok(Some(accepted)) => return Some(accepted),
+                Ok(Some(accepted)) => {
+                    // There may be more where this one came from. If the next wait does not tell, the next call does.
+                    self.doors[index].hot &= !self.doors[index].registered;
+                    return Some(accepted);
+                }
                 Ok(None) => self.doors[index].hot = false,
                 Err(error) => {
                     self.again = Some(now + RECOVERY);

@@ -47,7 +47,6 @@ pub struct EventLoop {
     doors: Doors,
     window: Window,
     connections: Slab<Held>,
-    lingering: usize,
     /// Those with a whole request, in the order in which it became whole; one that has its turn stays in front.
     ready: VecDeque<usize>,
     hands: Hands,
@@ -56,8 +55,8 @@ pub struct EventLoop {
     events: Vec<EpollEvent>,
     /// No connection's deadline is before this.
     next_check: Option<Instant>,
-    /// Accepts since the last look at the other descriptors.
-    unwatched_accepts: u8,
+    /// So many newcomers are not read from before the kernel tells of something to read.
+    unread_newcomers: u8,
     /// How often it was a connection's turn to have requests taken out.
     turns: u64,
     /// When that many were, it is the turn of somebody who waits at a door.
@@ -70,8 +69,9 @@ const MOST_IN_TURN: u8 = 15;
 /// How many events are taken at once.
 const EVENTS: usize = 256;
 
-/// How many connections may be accepted without a look at other descriptors, when no other could bring a request.
-const UNWATCHED_ACCEPTS: u8 = 16;
+/// After a newcomer whose request had not come yet so many are taken to be like it. Where requests have come when their
+/// connections are accepted, mostly because many wait at the door, to read at once saves asking the kernel to tell.
+const UNREAD_NEWCOMERS: u8 = 7;
 
 const WAKE: u64 = u64::MAX;
 const NUDGE: u64 = u64::MAX - 1;
@@ -91,14 +91,13 @@ impl EventLoop {
             doors: Doors::new(cx),
             window: Window::new(settings.worker_connections),
             connections: Slab::new(),
-            lingering: 0,
             ready: VecDeque::new(),
             hands: Hands::ONE,
             unsent: Unsent::new(),
             shared: Shared::new(settings, Instant::now()),
             events: vec![EpollEvent::empty(); EVENTS],
             next_check: None,
-            unwatched_accepts: 0,
+            unread_newcomers: 0,
             turns: 0,
             let_in_at: None,
         })
@@ -128,22 +127,17 @@ impl EventLoop {
         self.follow_phase(cx);
         self.doors.let_go(cx, &self.epoll)?;
         self.tell_free_hands(cx);
-        let mut go_on = true;
-        if self.must_look(cx) {
-            self.unwatched_accepts = 0;
-            let seen = self.wait(cx, most)?;
-            // An expired deadline counts only once all that had come by then has been read.
-            if seen.all {
-                self.expire()?;
-            }
-            go_on = seen.something && !seen.wake;
-            self.tell_free_hands(cx);
+        let seen = self.wait(cx, most)?;
+        // An expired deadline counts only once all that had come by then has been read.
+        if seen.all {
+            self.expire()?;
         }
+        self.tell_free_hands(cx);
         if self.may_take_more(cx) && self.is_turn_of_a_newcomer(cx) {
             self.accept(cx)?;
         }
         self.doors.let_go(cx, &self.epoll)?;
-        Ok(go_on)
+        Ok(seen.something && !seen.wake)
     }
 
     /// Takes out the request that has waited longest; none while [the app is busy](Context::app_is_busy). Of a connection with several in its buffer the next ones follow, so
@@ -224,39 +218,34 @@ impl EventLoop {
             held.ticket.finish(reason.outcome());
         }
         self.ready.clear();
-        self.lingering = 0;
-    }
-
-    /// Whether to look at the descriptors before the next accept: unless nobody in hand could have brought a request.
-    fn must_look(&self, cx: &Context) -> bool {
-        let somebody_may_speak = self.connections.len() > self.lingering;
-        somebody_may_speak
-            || self.unwatched_accepts >= UNWATCHED_ACCEPTS
-            || !self.doors.any_hot(self.shared.now)
-            || !self.may_take_more(cx)
     }
 
     fn accept(&mut self, cx: &mut Context) -> io::Result<()> {
         let Some(accepted) = self.doors.accept(cx, self.shared.now) else { return Ok(()) };
-        self.unwatched_accepts = self.unwatched_accepts.saturating_add(1);
         let connection = Connection::new(accepted.stream, accepted.peer, accepted.local, &self.shared);
-        let held = Held {
-            connection,
-            ticket: accepted.ticket,
-            registered: None,
-            missed: false,
-            young: None,
-            lingering: false,
-            in_turn: 0,
-        };
+        let held =
+            Held { connection, ticket: accepted.ticket, registered: None, missed: false, young: None, in_turn: 0 };
         let key = self.connections.insert(held);
-        // The request has mostly come by now.
+        let step = self.read_newcomer(key);
         let held = &mut self.connections[key];
-        let step = held.connection.on_readable(&mut self.shared);
         if held.connection.is_silent() && step == Step::Wait {
             held.young = Some(self.window.enter(self.shared.now));
         }
         self.apply(key, step)
+    }
+
+    /// Reads what a newcomer has sent, if it may be expected to have sent something.
+    fn read_newcomer(&mut self, key: usize) -> Step {
+        if self.unread_newcomers > 0 {
+            self.unread_newcomers -= 1;
+            return Step::Wait;
+        }
+        let connection = &mut self.connections[key].connection;
+        let step = connection.on_readable(&mut self.shared);
+        if connection.is_silent() {
+            self.unread_newcomers = UNREAD_NEWCOMERS;
+        }
+        step
     }
 
     /// Does what a connection asks for.
@@ -274,13 +263,7 @@ impl EventLoop {
                 self.enqueue(key)
             }
             Step::Resume => self.enqueue(key),
-            Step::Wait => {
-                if held.connection.is_lingering() && !held.lingering {
-                    held.lingering = true;
-                    self.lingering += 1;
-                }
-                self.watch(key)
-            }
+            Step::Wait => self.watch(key),
             Step::Close(reason) => {
                 self.close(key, reason);
                 Ok(())
@@ -317,7 +300,6 @@ impl EventLoop {
         if let Some(place) = held.young {
             self.window.leave(place, self.shared.now);
         }
-        self.lingering -= usize::from(held.lingering);
         tracing::debug!(peer = ?held.connection.peer, %reason, "closed");
         held.ticket.finish(reason.outcome());
     }

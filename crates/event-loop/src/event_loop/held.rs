@@ -14,7 +14,6 @@ pub(super) struct Held {
     /// The kernel told of something to read that has not been read: it did not wait for that, or it is its end.
     pub(super) missed: bool,
     pub(super) young: Option<Place>,
-    pub(super) lingering: bool,
     /// How many requests it has had taken out in this turn.
     pub(super) in_turn: u8,
 }

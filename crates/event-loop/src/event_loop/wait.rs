@@ -39,6 +39,7 @@ impl EventLoop {
         };
         self.shared.now = Instant::now();
         self.window.tick(self.shared.now);
+        self.doors.cool();
         if count == 0 && !limit.is_zero() {
             self.doors.suspect_all();
         }
