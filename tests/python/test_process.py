@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import CLASSES
 from serving import APPS, HERE, PATIENCE, RSERVE, Server, wait_until
 
 
@@ -210,15 +211,17 @@ def test_ctrl_c(busy):
     assert server.log().count("KeyboardInterrupt\n") + server.log().endswith("KeyboardInterrupt") <= busy, server.log()
 
 
-def test_workers_preloaded_share_memory():
-    def private(pid):
+@pytest.mark.parametrize("workers", CLASSES.values(), ids=CLASSES)
+def test_workers_preloaded_share_memory(workers):
+    def mebibytes(pid):
         smaps = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
         return int(re.search(r"Pss:\s+(\d+)", smaps)[1]) / 1024
 
-    with Server("flask_app:app", "--workers", "3", "--preload") as server:
+    with Server("flask_app:app", "--workers", "3", "--preload", *workers) as server:
         for _ in range(300):
-            assert server.get("/visits")[0] == 200
-        assert max(map(private, server.workers())) <= 15, list(map(private, server.workers()))
+            assert server.get("/where")[0] == 200
+        sizes = [mebibytes(pid) for pid in server.workers()]
+        assert max(sizes) <= 10, sizes
 
 
 def test_a_worker_is_replaced_after_max_requests_without_loss():

@@ -108,6 +108,8 @@ collects = False
 def freeze():
     """Before the first fork: what is there is left alone by the collector, so that workers go on sharing its pages."""
     global collects
+    # Frameworks ask for this one in the first request: 1 MiB that each worker would have for itself.
+    importlib.import_module("encodings.idna")
     collects = gc.isenabled()
     gc.disable()
     gc.collect()
