@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use nix::sys::signal::Signal::{SIGCONT, SIGILL, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGWINCH};
+use nix::sys::signal::Signal::{SIGCONT, SIGILL, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
 
 use crate::support::{
     Server, Target, alive, each_class,
@@ -20,8 +20,7 @@ each_class!(
     slow_worker_within_its_time_is_left_alone,
     arbiter_that_was_paused_does_not_blame_its_workers,
     group_that_was_stopped_goes_on_as_if_nothing_had_been,
-    ttin_and_ttou_change_the_number_of_workers,
-    signals_of_later_use_are_harmless;
+    ttin_and_ttou_change_the_number_of_workers;
     one at a time:
     stuck_worker_is_killed_named_and_replaced,
 );
@@ -253,16 +252,19 @@ fn ttou_loses_nobody() {
     assert_eq!(tally.refused(), 0, "{tally}");
 }
 
-fn signals_of_later_use_are_harmless(class: &str) {
-    let mut server = Server::builder(class).start();
-    let workers = server.workers();
-    for signal in [SIGUSR1, SIGWINCH] {
-        server.signal(signal);
-        server.wait_for_line(Duration::from_secs(5), signal.as_str(), |line| line.text.contains(signal.as_str()));
-        assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
-    }
-    assert!(server.running());
-    assert_eq!(server.workers(), workers);
+/// A worker that does nothing of what it is told, as one in the middle of somebody's code.
+#[test]
+fn second_ctrl_c_is_quicker_than_the_first() {
+    let mut server = Server::builder("sync").start();
+    send(server.workers()[0], SIGSTOP);
+    server.signal_group(SIGINT);
+    server.wait_for_line(Duration::from_secs(5), "the first", |line| line.message() == "quick stop");
+    server.signal_group(SIGINT);
+    assert_eq!(server.wait_exit(Duration::from_secs(5)).code(), Some(0));
+    server.log().wait_for_end(Duration::from_secs(5));
+    let said: Vec<String> = server.log().text().lines().skip(1).map(str::to_owned).collect();
+    assert_eq!(said.len(), 3, "each says one line, and the end is one: {said:?}");
+    assert!(said[1].contains("again: killing 1 that is left"), "{said:?}");
 }
 
 /// How many requests a worker has in hand at most while one comes each 20 ms and takes 50 ms; the machine may be slow.

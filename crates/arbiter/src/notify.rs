@@ -48,6 +48,7 @@ impl Manager {
             Notice::Draining => tell(&[NotifyState::Stopping, NotifyState::Status("draining")]),
             Notice::Leaving | Notice::Quitting => tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]),
             Notice::Reloading
+            | Notice::Killing(_)
             | Notice::Ignored(_)
             | Notice::Target(_)
             | Notice::Deadline(_)

@@ -50,11 +50,18 @@ pub(crate) fn say(
             info!("SIGTERM: stopping; requests in hand are finished, the backlog is left (see --drain-on-term)")
         }
         Notice::Quitting => info!("quick stop"),
-        Notice::Ignored(Sig::Later(name)) => warn!("{name} has no meaning in this version: ignored"),
+        Notice::Killing(left) => info!("again: killing {left} that {} left", if *left == 1 { "is" } else { "are" }),
         Notice::Ignored(Sig::Term) => info!("SIGTERM again: it changes nothing, this server is stopping already"),
         Notice::Ignored(sig @ (Sig::Hup | Sig::Usr2)) => {
             let name = if *sig == Sig::Hup { "SIGHUP" } else { "SIGUSR2" };
             info!("{name}: ignored: it has a meaning only while this server serves, and it is starting or stopping");
+        }
+        Notice::Ignored(sig @ (Sig::TtIn | Sig::TtOu)) => {
+            let (name, bound) =
+                if *sig == Sig::TtIn { ("SIGTTIN", "1024 are the most") } else { ("SIGTTOU", "one is the least") };
+            info!(
+                "{name}: the number of workers stays: {bound}, and while this server stops none are added or sent away"
+            );
         }
         Notice::Ignored(sig) => debug!("{sig:?} changes nothing now"),
         Notice::Reloading => info!("SIGHUP: settings read; each worker serves until its successor is ready"),

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -14,7 +14,7 @@ use crate::machine::Sig;
 /// the arbiter, and leaves handlers that do nothing: a worker shrugs at a Ctrl-C, which the arbiter gets as well.
 pub(crate) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
-const HANDLED: [i32; 10] = [SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGTTIN, SIGTTOU, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH];
+const HANDLED: [i32; 9] = [SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGTTIN, SIGTTOU, SIGHUP, SIGUSR1, SIGUSR2];
 
 impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
@@ -42,7 +42,6 @@ fn meaning(signal: i32) -> Option<Sig> {
         SIGHUP => Some(Sig::Hup),
         SIGUSR1 => Some(Sig::Usr1),
         SIGUSR2 => Some(Sig::Usr2),
-        SIGWINCH => Some(Sig::Later("SIGWINCH")),
         _ => None,
     }
 }

@@ -36,8 +36,6 @@ pub(crate) enum Sig {
     TtIn,
     /// SIGTTOU: one worker less.
     TtOu,
-    /// One that will mean something in a later version: its name.
-    Later(&'static str),
 }
 
 /// Why a worker is to be replaced.
@@ -135,6 +133,8 @@ pub(crate) enum Notice {
     Leaving,
     /// A quick stop begins.
     Quitting,
+    /// A second quick stop: whoever is left is killed.
+    Killing(usize),
     /// A signal that changes nothing now.
     Ignored(Sig),
     /// The number of workers to keep was changed.

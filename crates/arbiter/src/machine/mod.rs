@@ -141,6 +141,7 @@ impl Machine {
                 actions.push(Action::Say(Notice::Quitting));
                 self.quit(now, actions);
             }
+            Sig::Int | Sig::Quit if self.mode == Mode::Quitting => self.kill_all(actions),
             Sig::TtIn if serving && self.rules.workers < MOST_WORKERS => {
                 self.rules.workers += 1;
                 actions.push(Action::Say(Notice::Target(self.rules.workers)));
@@ -153,7 +154,7 @@ impl Machine {
             // Whatever else goes on: the file that was moved away is to be let go of.
             Sig::Usr1 => actions.push(Action::ReopenLogs),
             Sig::Usr2 if self.mode == Mode::Serving => actions.push(Action::Upgrade),
-            Sig::Term | Sig::Int | Sig::Quit | Sig::Hup | Sig::Usr2 | Sig::TtIn | Sig::TtOu | Sig::Later(_) => {
+            Sig::Term | Sig::Int | Sig::Quit | Sig::Hup | Sig::Usr2 | Sig::TtIn | Sig::TtOu => {
                 actions.push(Action::Say(Notice::Ignored(sig)));
             }
         }
@@ -331,6 +332,18 @@ impl Machine {
             {
                 tenant.life = Life::Quitting { kill_at: now + QUIT_GRACE };
                 actions.push(Action::Order(slot, Stage::Quit, now));
+            }
+        }
+    }
+
+    /// Somebody is in more of a hurry than a quick stop.
+    fn kill_all(&mut self, actions: &mut Vec<Action>) {
+        let left: Vec<SlotId> = self.tenants().filter(|(_, t)| t.life != Life::Killed).map(|(slot, _)| slot).collect();
+        actions.push(Action::Say(Notice::Killing(left.len())));
+        for slot in left {
+            if let Some(tenant) = self.tenant_mut(slot) {
+                tenant.life = Life::Killed;
+                actions.push(Action::Kill(slot, Kill::Kill));
             }
         }
     }

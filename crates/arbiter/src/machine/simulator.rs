@@ -49,6 +49,9 @@ struct World {
     halted: Option<Exit>,
     term: Option<Instant>,
     quit: bool,
+    hurry: bool,
+    /// A successor holds the listener, too.
+    others: bool,
     deadline_passed: bool,
     swept: bool,
     /// The machine is out of processes.
@@ -148,6 +151,8 @@ impl World {
             halted: None,
             term: None,
             quit: false,
+            hurry: false,
+            others: false,
             deadline_passed: false,
             swept: false,
             spawns_fail: false,
@@ -174,7 +179,10 @@ impl World {
                 self.signal(Sig::Hup);
             }
             5 if u.ratio(1, 8)? => self.signal(Sig::Term),
-            6 if u.ratio(1, 40)? => self.signal(Sig::Int),
+            6 if u.ratio(1, 40)? => self.signal(if u.arbitrary()? { Sig::Int } else { Sig::Quit }),
+            6 if self.quit => self.signal(Sig::Int),
+            29 => self.others = false,
+            28 if u.ratio(1, 8)? => self.signal(Sig::Usr2),
             7 if !slots.is_empty() => {
                 if let Some(worker) = self.workers.get_mut(u.choose(&slots)?)
                     && worker.deed == Deed::Idle
@@ -202,7 +210,10 @@ impl World {
         if sig == Sig::Term && self.term.is_none() {
             self.term = Some(self.now);
         }
+        self.hurry |= self.machine.mode == Mode::Quitting && matches!(sig, Sig::Int | Sig::Quit);
         self.quit |= matches!(sig, Sig::Int | Sig::Quit);
+        let others = if self.others { vec![ListenerId(0)] } else { Vec::new() };
+        self.tell(Event::OthersHold(others));
         self.tell(Event::Signal(sig));
     }
 
@@ -378,7 +389,7 @@ impl World {
             Action::Kill(slot, Kill::Kill) => {
                 let worker = &self.workers[&slot];
                 let warned = worker.aborted_at.or(worker.ordered_to_quit_at).expect("nobody is killed unwarned");
-                assert!(self.now >= warned + QUIT_GRACE, "killed before its time");
+                assert!(self.hurry || self.now >= warned + QUIT_GRACE, "killed before its time");
                 self.exit(slot, Death::Signal(9));
             }
             Action::Listen(_) => assert_eq!(self.door, DoorPhase::Bound),
@@ -389,7 +400,8 @@ impl World {
                 self.door = phase;
             }
             Action::ReopenLogs => {}
-            Action::Reread | Action::Upgrade => unreachable!("taken by the loop, and asked for by nobody"),
+            Action::Upgrade => self.others = true,
+            Action::Reread => unreachable!("taken by the loop, and asked for by nobody"),
             Action::Shut(_) => self.gate_shut = true,
             Action::Lift(_) => {
                 assert!(!self.closed);

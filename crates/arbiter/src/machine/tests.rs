@@ -3,6 +3,7 @@
 mod deaths;
 mod reload;
 mod seats;
+mod signals;
 
 use std::time::{Duration, Instant};
 
