@@ -27,7 +27,7 @@ fn url(server: &Server, path: &str) -> String {
 }
 
 /// What `curl` says over HTTP/2, its exit code aside; `None`: there is no such program, or it speaks no HTTP/2.
-fn curl(server: &Server, path: &str, args: &[&str]) -> Option<Output> {
+pub(crate) fn curl(server: &Server, path: &str, args: &[&str]) -> Option<Output> {
     let mut command = Command::new("curl");
     command.args([
         "--silent",
@@ -42,7 +42,7 @@ fn curl(server: &Server, path: &str, args: &[&str]) -> Option<Output> {
     (!matches!(output.status.code(), Some(1 | 4))).then_some(output)
 }
 
-const NO_CURL: &str = "there is no curl that speaks HTTP/2";
+pub(crate) const NO_CURL: &str = "there is no curl that speaks HTTP/2";
 
 #[track_caller]
 fn assert_said(output: &Output, expected: &str) {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and the log of its server is printed")]
 
 mod accept_rule;
+mod access_log;
 mod cli;
 mod containers;
 mod drain_check;

@@ -10,6 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Command, CommandFactory, Parser, ValueEnum, value_parser};
 use rserve_arbiter::Bind;
 use rserve_http::AllowList;
+use rserve_telemetry::Format;
 
 use crate::version::LONG;
 
@@ -188,6 +189,14 @@ pub(crate) struct Flags {
     /// File to log to; -: standard error. SIGUSR1 opens it anew
     #[arg(long, visible_alias = "error-logfile", value_name = "FILE", default_value = "-", help_heading = LOGGING)]
     pub(crate) log_file: PathBuf,
+
+    /// File to log each request to; -: standard output [default: none]
+    #[arg(long, value_name = "FILE", help_heading = LOGGING)]
+    pub(crate) access_logfile: Option<PathBuf>,
+
+    /// What a line of the --access-logfile says, with gunicorn's atoms; or json
+    #[arg(long, value_name = "FORMAT", default_value = Format::DEFAULT, help_heading = LOGGING)]
+    pub(crate) access_logformat: Format,
 
     /// Send what the app prints to the --log-file, too
     #[arg(long, help_heading = LOGGING)]

@@ -100,6 +100,7 @@ mod log;
 mod server;
 mod shell;
 mod sources;
+mod telemetry;
 mod usage;
 mod version;
 
@@ -109,7 +110,7 @@ pub use rserve_arbiter::{
     WorkerClass, WorkerSettings,
 };
 pub use rserve_event_loop as event_loop;
-pub use rserve_event_loop::{HttpSettings, Site};
+pub use rserve_event_loop::{Answered, Asked, HttpSettings, Observer, Site, Watch};
 pub use rserve_http as codec;
 pub use rserve_http::{
     App, AsyncBody, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme, Version,

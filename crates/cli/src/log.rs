@@ -11,7 +11,7 @@ use std::{
 };
 
 use rserve_arbiter::Identity;
-use rserve_telemetry::{LogFile, Lost};
+use rserve_telemetry::LogFile;
 use tracing::{Level, error, warn};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
@@ -88,11 +88,6 @@ pub(crate) fn reopen(file: &LogFile) {
     }
 }
 
-/// Says what it has cost that a log file could not be written to.
-pub(crate) fn tell(lost: Lost, log: &str) {
-    warn!(lines = lost.lines, "{} lines of {log} were lost: {}", lost.lines, lost.cause);
-}
-
 fn subscribe(file: &Arc<LogFile>, level: LogLevel, format: LogFormat) {
     let is_terminal = file.path().is_none() && io::stderr().is_terminal();
     let colours = is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -129,7 +124,7 @@ struct Lines(Arc<LogFile>);
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Some(lost) = self.0.write(line) {
-            tell(lost, "this log");
+            lost.tell("this log");
         }
         Ok(line.len())
     }

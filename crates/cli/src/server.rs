@@ -23,6 +23,7 @@ use crate::{
     log::Log,
     shell,
     sources::{Said, Sources},
+    telemetry::Telemetry,
     usage::Answer,
 };
 
@@ -144,11 +145,12 @@ impl Server {
         sources.log();
         say_if_another(class, &said.flags);
         let preloaded = if said.flags.python.preload { Some(self.load(&site.app)?) } else { None };
+        let telemetry = Telemetry::open(&said.flags, &settings.identity)?;
         let mut arbiter = Arbiter::bind(settings)?;
         if let Some(host) = self.loader.as_ref().and_then(|loader| loader.host()) {
             arbiter = arbiter.host(host);
         }
-        let plan = Plan { said, class, site };
+        let plan = Plan { said, class, site, telemetry };
         Ok(arbiter.run_program(&mut Running { server: self, sources, start_folder, log, plan, next: None, preloaded }))
     }
 
@@ -226,6 +228,7 @@ struct Plan {
     said: Said,
     class: WorkerClass<Site>,
     site: AppSite,
+    telemetry: Telemetry,
 }
 
 /// A [`Site`] whose app may still be to load.
@@ -252,10 +255,11 @@ impl AppChoice {
 
 impl Program for Running {
     fn build(&mut self, cx: &mut Context) -> Built {
-        let Plan { class, site, .. } = &self.plan;
+        let Plan { class, site, telemetry, .. } = &self.plan;
         let app = self.preloaded.clone().map_or_else(|| self.server.load(&site.app), Ok)?;
         let app = site.health.clone().before(app);
-        (class.build)(&Site { app, http: site.http.clone(), threads: site.threads }, cx)
+        let http = HttpSettings { watch: telemetry.watch(), ..site.http.clone() };
+        (class.build)(&Site { app, http, threads: site.threads }, cx)
     }
 
     fn reload(&mut self) -> Result<Settings, String> {
@@ -264,7 +268,8 @@ impl Program for Running {
         let said = self.sources.read_again(&self.plan.said).map_err(one_line)?;
         let (settings, class, site) = self.server.resolve(&said.flags).map_err(one_line)?;
         say_if_another(class, &said.flags);
-        self.next = Some(Plan { said, class, site });
+        let telemetry = Telemetry::open(&said.flags, &settings.identity).map_err(one_line)?;
+        self.next = Some(Plan { said, class, site, telemetry });
         Ok(settings)
     }
 
@@ -274,6 +279,7 @@ impl Program for Running {
 
     fn reopen_logs(&mut self) {
         self.log.reopen();
+        self.plan.telemetry.reopen();
     }
 
     fn take_up(&mut self) {

@@ -3,12 +3,12 @@ mod flush;
 mod preface;
 mod receive;
 mod reply;
+mod tell;
 
 use std::mem;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use http::StatusCode;
 use rserve_http::{Body, Head};
 use socket2::Socket;
 
@@ -20,6 +20,7 @@ use crate::sending::Sending;
 use crate::shared::Shared;
 use close::LINGER;
 pub use preface::Preface;
+use tell::Said;
 
 /// One connection: what it waits for, and until when.
 ///
@@ -118,6 +119,8 @@ pub(crate) struct Writing {
     pub(crate) incoming: Box<Incoming>,
     pub(crate) sending: Sending,
     persist: bool,
+    /// For whoever is told of it.
+    said: Option<Box<Said>>,
 }
 
 impl Connection {
@@ -215,9 +218,10 @@ impl Connection {
                 self.linger(CloseReason::Idle, until)
             }
             State::Idle { .. } => Step::Close(CloseReason::Idle),
-            State::Head { .. } => self.refuse(StatusCode::REQUEST_TIMEOUT, CloseReason::HeadTimeout, shared),
-            State::Body { .. } => self.refuse(StatusCode::REQUEST_TIMEOUT, CloseReason::BodyTimeout, shared),
-            State::Writing(_) => {
+            State::Head { .. } => self.time_out(CloseReason::HeadTimeout, shared),
+            State::Body { .. } => self.time_out(CloseReason::BodyTimeout, shared),
+            State::Writing(writing) => {
+                self.tell_of_writing(writing, shared);
                 self.reset_on_close();
                 Step::Close(CloseReason::WriteTimeout)
             }

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rserve_http::{AllowList, Decoder, Event, Framing, Head, Limits, Refusal, RequestBody};
 
@@ -28,6 +29,9 @@ pub(crate) struct Incoming {
     body: Collect,
     /// Shared by all, and here so that taking a request out costs nothing: where the request goes, the list goes.
     forwarders: Arc<AllowList>,
+    /// When the request was whole, and when the app was called: if somebody is told of its response.
+    pub(crate) whole: Option<Instant>,
+    pub(crate) called: Option<Instant>,
 }
 
 /// What [`Incoming::decode`] found.
@@ -65,6 +69,8 @@ impl Incoming {
             head: None,
             body: Collect::default(),
             forwarders,
+            whole: None,
+            called: None,
         }
     }
 

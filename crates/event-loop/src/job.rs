@@ -1,4 +1,5 @@
 use std::mem;
+use std::time::Instant;
 
 use http::StatusCode;
 use rserve_http::{Body, Handler, Response};
@@ -69,6 +70,10 @@ impl Job {
     pub fn run(self, handler: &dyn Handler, hand: &dyn Hand) -> Done {
         match self.0 {
             Work::Request(mut taken) => {
+                // It has waited in the queue to here.
+                if taken.incoming.whole.is_some() {
+                    taken.incoming.called = Some(Instant::now());
+                }
                 let response = taken.answer(handler);
                 answered(taken, response, hand)
             }

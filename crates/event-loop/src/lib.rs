@@ -22,6 +22,7 @@ mod shared;
 mod taken;
 mod unsent;
 mod waker;
+mod watch;
 mod window;
 
 pub use app_panic::{catch_app_panic, quiet_app_panics};
@@ -34,3 +35,4 @@ pub use phase::Phase;
 pub use settings::{HttpSettings, Site};
 pub use taken::Taken;
 pub use waker::Waker;
+pub use watch::{Answered, Asked, Kept, Observer, Watch};

@@ -16,6 +16,8 @@ pub(crate) struct Sending {
     source: Source,
     framing: Outgoing,
     ended: bool,
+    /// How many bytes the body has given.
+    pub(crate) given: u64,
 }
 
 /// Where the pieces of a body come from.
@@ -66,7 +68,7 @@ impl Sending {
         source: Source,
         framing: Outgoing,
     ) -> (Self, Result<Sent, Cut>) {
-        let mut sending = Self { queue: VecDeque::new(), source, framing, ended: framing == Outgoing::None };
+        let mut sending = Self { queue: VecDeque::new(), source, framing, ended: framing == Outgoing::None, given: 0 };
         let sent = sending.send_first(socket, head);
         (sending, sent)
     }
@@ -155,6 +157,9 @@ impl Sending {
             Source::Feed(feed) => feed.take(),
         };
         let portion = portion.map_err(Cut::Body)?;
+        if let Portion::Piece(piece) = &portion {
+            self.given += piece.len() as u64;
+        }
         match (&mut self.framing, &portion) {
             (Outgoing::Length(left), Portion::Piece(piece)) => match left.checked_sub(piece.len() as u64) {
                 None => return Err(Cut::Body("the body is longer than its Content-Length".into())),

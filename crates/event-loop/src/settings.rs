@@ -4,6 +4,8 @@ use std::time::Duration;
 use rserve_arbiter::BootError;
 use rserve_http::{AllowList, App, Handler, Head, Limits, ProxyProtocol};
 
+use crate::watch::Watch;
+
 /// What a worker serves, and how.
 ///
 /// ```
@@ -91,6 +93,8 @@ pub struct HttpSettings {
     /// Whose forwarded fields are believed: see [`rserve_http::Client`]. Compared with the address from the PROXY header
     /// where there is one. This machine by default; Unix sockets always.
     pub forwarded_allow_ips: Arc<AllowList>,
+    /// Who is told of each response. Nobody by default.
+    pub watch: Watch,
 }
 
 impl Default for HttpSettings {
@@ -109,6 +113,7 @@ impl Default for HttpSettings {
             proxy_protocol: None,
             proxy_allow_from: AllowList::default(),
             forwarded_allow_ips: Arc::default(),
+            watch: Watch::default(),
         }
     }
 }

@@ -41,6 +41,11 @@ impl Shared {
         }
     }
 
+    /// Whether somebody is to be told of each response.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.settings.watch.observer().is_some()
+    }
+
     /// Whether a connection may go on after a response.
     pub(crate) fn keeps_connections(&self) -> bool {
         self.phase.keeps_connections(&self.settings)

@@ -202,7 +202,7 @@ impl<'a> Head<'a> {
     }
 
     /// The protocol version.
-    pub fn version(&self) -> Version {
+    pub const fn version(&self) -> Version {
         self.index.version
     }
 

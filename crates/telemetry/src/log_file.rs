@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::OFlag;
 use nix::unistd::{dup2_stderr, dup2_stdout};
+use tracing::warn;
 
 /// Where lines go: a file, or one of the standard streams.
 ///
@@ -50,6 +51,14 @@ pub struct Lost {
     pub lines: u64,
     /// Why the last of them could not.
     pub cause: ErrorKind,
+}
+
+impl Lost {
+    /// Logs it, as lines of `log`.
+    pub fn tell(self, log: &str) {
+        let Self { lines, cause } = self;
+        warn!(lines, "{lines} lines of {log} were lost: {cause}");
+    }
 }
 
 impl LogFile {

@@ -21,8 +21,9 @@ pub(crate) async fn answer(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Sealed>, Infallible> {
-    let (in_hand, connect, believed) = connection.take_up(Line::of(&request));
+    let (mut in_hand, connect, believed) = connection.take_up(Line::of(&request));
     let (parts, body) = request.into_parts();
+    in_hand.keep(&parts);
     let mut terms = Terms { is_head: parts.method == Method::HEAD, upgrades: false, closes: None };
     let response = match &connection.shared.app {
         App::Async(app) => {
@@ -46,8 +47,9 @@ pub(crate) async fn answer_http2(
     request: Request<Incoming>,
 ) -> Result<Response<Sealed>, Infallible> {
     let settings = &connection.shared.settings;
-    let (in_hand, connect, believed) = connection.take_up(Line::of(&request));
+    let (mut in_hand, connect, believed) = connection.take_up(Line::of(&request));
     let (parts, body) = request.into_parts();
+    in_hand.keep(&parts);
     let terms = Terms { is_head: parts.method == Method::HEAD, upgrades: false, closes: Some(false) };
     let checked = http2::check(&parts, settings);
     connection.count_request(checked.as_ref().is_ok_and(|checked| checked.health_check));

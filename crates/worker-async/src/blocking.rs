@@ -45,6 +45,9 @@ where
         forwarders: believed.then(|| Arc::clone(&shared.settings.forwarded_allow_ips)),
         connect,
     };
+    if let Some(record) = &in_hand.record {
+        record.note_call();
+    }
     let thread = Thread { shared: Arc::clone(shared), permit: Some(permit) };
     shared.note_threads();
     let answered = spawn_blocking(move || {

@@ -1,3 +1,4 @@
+mod record;
 mod socket;
 mod stage;
 
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use http::request::Parts;
 use http::{Method, Uri, Version};
 use rserve_arbiter::{Accepted, Outcome, Ticket};
 use rserve_event_loop::{CloseReason, Phase};
@@ -16,6 +18,7 @@ use slab::Slab;
 
 use crate::readiness::Readiness;
 use crate::shared::{Shared, lock};
+pub(crate) use record::Record;
 pub(crate) use stage::Stage;
 
 /// One connection: its socket, its entry in the books, and what is known of it. All who have to do with it share it: the task
@@ -117,6 +120,12 @@ impl Connection {
         self.state().peer
     }
 
+    /// Its peer, and the address that that was connected to.
+    fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let state = self.state();
+        (state.peer, state.local)
+    }
+
     /// Takes in what a PROXY header says.
     pub(crate) fn introduce(&self, header: &ProxyHeader) {
         let mut state = self.state();
@@ -158,7 +167,7 @@ impl Connection {
             }
         }
         let connect = ConnectInfo { peer: state.peer, local: state.local, draining: self.shared.stopping() };
-        (InHand { connection: Arc::clone(self), key }, connect, state.believed)
+        (InHand { connection: Arc::clone(self), key, record: None }, connect, state.believed)
     }
 
     /// Says that a response goes to hyper: whether the connection may go on after it.
@@ -317,9 +326,18 @@ impl fmt::Display for Line {
 pub(crate) struct InHand {
     pub(crate) connection: Arc<Connection>,
     key: usize,
+    /// For whoever is told of its response.
+    pub(crate) record: Option<Box<Record>>,
 }
 
 impl InHand {
+    /// Keeps what somebody is to be told of the request, if anybody is.
+    pub(crate) fn keep(&mut self, parts: &Parts) {
+        if let Some(observer) = self.connection.shared.settings.watch.observer() {
+            self.record = Some(Box::new(Record::of(parts, observer)));
+        }
+    }
+
     /// What the log calls it.
     pub(crate) fn line(&self) -> String {
         self.connection.state().requests.get(self.key).map_or_else(String::new, ToString::to_string)
@@ -328,6 +346,9 @@ impl InHand {
 
 impl Drop for InHand {
     fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            record.tell(&self.connection);
+        }
         let mut state = self.connection.state();
         // Gone, if the worker was told to quit.
         state.requests.try_remove(self.key);

@@ -20,12 +20,15 @@ pub(crate) struct Terms {
 }
 
 /// Makes of the app's response what is sent: the server owns the framing and the connection.
-pub(crate) fn seal(mut response: Response<AsyncBody>, in_hand: InHand, terms: Terms) -> Response<Sealed> {
+pub(crate) fn seal(mut response: Response<AsyncBody>, mut in_hand: InHand, terms: Terms) -> Response<Sealed> {
     let left = check(&mut response, &terms).unwrap_or_else(|error| {
         tracing::error!(request = in_hand.line(), %error, "a response cannot be sent");
         response = failure();
         None
     });
+    if let Some(record) = &mut in_hand.record {
+        record.note_response(response.status(), response.headers());
+    }
     let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let kept = in_hand.connection.begin_response(upgrades);
     if terms.closes.unwrap_or(!kept) && !upgrades {
@@ -172,6 +175,9 @@ impl Body for Sealed {
         };
         if let Err(error) = self.check(frame.as_ref()) {
             return Poll::Ready(Some(Err(self.fail(&error))));
+        }
+        if let (Some(record), Some(data)) = (&mut self.in_hand.record, frame.as_ref().and_then(Frame::data_ref)) {
+            record.note_sent(data.len());
         }
         Poll::Ready(frame.map(Ok))
     }

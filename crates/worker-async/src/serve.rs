@@ -164,6 +164,7 @@ async fn end(connection: &Connection, verdict: Verdict) {
         }
         Verdict::Refuse(reason) => {
             let response = response(reason);
+            connection.tell_of_refusal(&response);
             let sent = timeout(connection.shared.settings.write_timeout, send(connection, &response)).await;
             if matches!(sent, Ok(Ok(()))) {
                 linger(connection, reason).await;

@@ -56,11 +56,16 @@ fn runtime(site: &Site) -> io::Result<Runtime> {
         // As many again pull pieces of response bodies.
         builder.max_blocking_threads(2 * BLOCKING);
     }
+    if site.http.watch.observer().is_some() {
+        let watch = site.http.watch.clone();
+        builder.on_thread_park(move || watch.flush());
+    }
     builder.build()
 }
 
 impl Worker for AsyncWorker {
     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
+        self.shared.settings.watch.flush();
         self.shared.follow_phase(cx);
         let Self { runtime, doors, wake, shared } = self;
         let runtime = runtime.as_ref().expect("invariant: it is there until it is dropped");
@@ -92,6 +97,8 @@ impl Drop for AsyncWorker {
             // Not its own drop, which waits for handlers that block.
             runtime.shutdown_background();
         }
+        // Threads that are still in the app hold on to whoever watches.
+        self.shared.settings.watch.flush();
     }
 }
 

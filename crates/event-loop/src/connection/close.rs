@@ -1,4 +1,5 @@
 use std::io::{ErrorKind, Read};
+use std::mem;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,26 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// Ends that do not destroy what was sent, and those that must.
 impl Connection {
     /// Answers in the app's stead, for the last time.
-    pub(super) fn refuse(&mut self, status: StatusCode, reason: CloseReason, shared: &mut Shared) -> Step {
+    pub(super) fn refuse(
+        &mut self,
+        incoming: Option<&Incoming>,
+        status: StatusCode,
+        reason: CloseReason,
+        shared: &mut Shared,
+    ) -> Step {
         let output = shared.outputs.bytes_of(&mut self.output);
         encode_error(status, &reason.to_string(), true, shared.date.at(shared.now), output);
+        self.tell_of_refusal(incoming, status, shared);
         self.end(reason, shared)
+    }
+
+    /// Refuses a request that takes too long.
+    pub(super) fn time_out(&mut self, reason: CloseReason, shared: &mut Shared) -> Step {
+        let incoming = match mem::replace(&mut self.state, State::Taken) {
+            State::Head { incoming, .. } | State::Body { incoming, .. } => Some(incoming),
+            _ => None,
+        };
+        self.refuse(incoming.as_deref(), StatusCode::REQUEST_TIMEOUT, reason, shared)
     }
 
     pub(super) fn linger(&mut self, reason: CloseReason, until: Instant) -> Step {

@@ -112,6 +112,7 @@ impl Connection {
                 Err(refusal) => {
                     let output = shared.outputs.bytes_of(&mut self.output);
                     refusal.encode(shared.date.at(shared.now), output);
+                    self.tell_of_refusal(None, StatusCode::BAD_REQUEST, shared);
                     return self.end(CloseReason::Proxy(refusal), shared);
                 }
             }
@@ -119,6 +120,9 @@ impl Connection {
         let had_head = incoming.has_head();
         match incoming.decode(&shared.body_memory) {
             Ok(Progress::Whole) => {
+                if shared.is_watched() {
+                    (incoming.whole, incoming.called) = (Some(shared.now), None);
+                }
                 self.state = State::Ready { incoming };
                 self.deadline = None;
                 Step::Request
@@ -134,11 +138,12 @@ impl Connection {
             }
             Err(Failure::Refused(refusal)) => {
                 refusal.encode(shared.date.at(shared.now), shared.outputs.bytes_of(&mut self.output));
+                self.tell_of_refusal(Some(&incoming), refusal.status(), shared);
                 self.end(CloseReason::Refused(refusal), shared)
             }
             Err(Failure::Spool(error)) => {
                 tracing::error!(request = %incoming.line(), %error, "a request body cannot be stored; is the disk full?");
-                self.refuse(StatusCode::INTERNAL_SERVER_ERROR, CloseReason::Spool, shared)
+                self.refuse(Some(&incoming), StatusCode::INTERNAL_SERVER_ERROR, CloseReason::Spool, shared)
             }
         }
     }

@@ -1,9 +1,9 @@
 use std::mem;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use rserve_http::{Outgoing, Response, encode_error, encode_head};
 
-use super::{Connection, State, Step, Writing};
+use super::{Connection, Said, State, Step, Writing};
 use crate::close_reason::CloseReason;
 use crate::incoming::Incoming;
 use crate::job::Fed;
@@ -33,7 +33,7 @@ impl Connection {
             let _ = self.flush(shared);
         }
         let output = shared.outputs.bytes_of(&mut self.output);
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         let length = fed.as_ref().map_or_else(|| body.len(), |fed| fed.length);
         let (framing, persist) = match encode_head(&parts, length, &exchange, shared.date.at(shared.now), output) {
             Ok(encoded) => encoded,
@@ -42,17 +42,22 @@ impl Connection {
                 let (text, close) = ("internal server error", !exchange.keep_alive || exchange.is_head);
                 let date = shared.date.at(shared.now);
                 encode_error(StatusCode::INTERNAL_SERVER_ERROR, text, close, date, output);
+                (parts.status, parts.headers) = (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
                 (Outgoing::None, !close)
             }
         };
         if !is_small {
             let source = fed.map_or(Source::Body(body), |fed| Source::Feed(fed.feed));
-            return self.send_body(incoming, source, framing, persist, shared);
+            let said = shared.is_watched().then(|| Box::new(Said { status: parts.status, fields: parts.headers }));
+            return self.send_body(incoming, source, framing, persist, said, shared);
         }
-        if framing != Outgoing::None {
-            output.extend_from_slice(body.in_memory().unwrap_or_default());
+        let body = if framing == Outgoing::None { &[][..] } else { body.in_memory().unwrap_or_default() };
+        output.extend_from_slice(body);
+        let is_much = output.len() >= OUTPUT;
+        if shared.is_watched() {
+            self.tell(&incoming, parts.status, &parts.headers, body.len() as u64, shared);
         }
-        if output.len() >= OUTPUT {
+        if is_much {
             // What follows depends on the next request, and on whether this one went.
             let _ = self.flush(shared);
         }
@@ -65,22 +70,28 @@ impl Connection {
         source: Source,
         framing: Outgoing,
         persist: bool,
+        said: Option<Box<Said>>,
         shared: &mut Shared,
     ) -> Step {
         let Some(output) = &mut self.output else { return Step::Wait };
         let (sending, sent) = Sending::start(&self.socket, output.hand_over(), source, framing);
         shared.outputs.give_back(&mut self.output);
+        let writing = Writing { incoming, sending, persist, said };
         match sent {
-            Ok(Sent::All) => self.after_response(incoming, persist, shared),
+            Ok(Sent::All) => {
+                self.tell_of_writing(&writing, shared);
+                self.after_response(writing.incoming, persist, shared)
+            }
             Ok(Sent::Part) => {
                 self.deadline = Some(shared.now + shared.settings.write_timeout);
-                self.state = State::Writing(Box::new(Writing { incoming, sending, persist }));
+                self.state = State::Writing(Box::new(writing));
                 Step::Wait
             }
-            Ok(sent @ (Sent::Dry | Sent::Parked)) => {
-                self.wait_for_body(Box::new(Writing { incoming, sending, persist }), sent == Sent::Parked)
+            Ok(sent @ (Sent::Dry | Sent::Parked)) => self.wait_for_body(Box::new(writing), sent == Sent::Parked),
+            Err(cut) => {
+                self.tell_of_writing(&writing, shared);
+                self.cut(cut, &writing.incoming)
             }
-            Err(cut) => self.cut(cut, &incoming),
         }
     }
 
@@ -123,8 +134,14 @@ impl Connection {
                         Step::Wait
                     }
                     Ok(sent @ (Sent::Dry | Sent::Parked)) => self.wait_for_body(writing, sent == Sent::Parked),
-                    Ok(Sent::All) => self.after_response(writing.incoming, writing.persist, shared),
-                    Err(cut) => self.cut(cut, &writing.incoming),
+                    Ok(Sent::All) => {
+                        self.tell_of_writing(&writing, shared);
+                        self.after_response(writing.incoming, writing.persist, shared)
+                    }
+                    Err(cut) => {
+                        self.tell_of_writing(&writing, shared);
+                        self.cut(cut, &writing.incoming)
+                    }
                 }
             }
             state => {

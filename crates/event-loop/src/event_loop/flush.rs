@@ -27,6 +27,7 @@ impl EventLoop {
             }
             self.apply(key, step)?;
         }
+        self.shared.settings.watch.flush();
         Ok(())
     }
 

@@ -111,7 +111,10 @@ impl EventLoop {
         Ok(Some(key))
     }
 
-    pub(super) fn taken(&self, cx: &Context, key: usize, incoming: Box<Incoming>) -> Taken {
+    pub(super) fn taken(&self, cx: &Context, key: usize, mut incoming: Box<Incoming>) -> Taken {
+        if incoming.whole.is_some() {
+            incoming.called = Some(self.shared.now);
+        }
         let connection = &self.connections[key].connection;
         let connect = ConnectInfo { peer: connection.peer, local: connection.local, draining: cx.stopping() };
         Taken { key, incoming, connect, believed: connection.believed }

@@ -1,0 +1,46 @@
+//! What workers tell of the requests that they answer, and whom.
+
+use std::sync::Arc;
+
+use rserve_arbiter::Identity;
+use rserve_event_loop::Watch;
+use rserve_telemetry::{AccessLog, Format, LogFile};
+
+use crate::{Error, flags::Flags, log};
+
+/// What the flags ask for, opened in the arbiter, so that workers without its privileges have it.
+pub(crate) struct Telemetry {
+    access: Option<(Arc<LogFile>, Arc<Format>)>,
+    owner: Identity,
+}
+
+impl Telemetry {
+    pub(crate) fn open(flags: &Flags, owner: &Identity) -> Result<Self, Error> {
+        let file = flags.access_logfile.as_ref().map(|path| log::open(path, LogFile::standard_output)).transpose()?;
+        let access = file.map(|file| (Arc::new(file), Arc::new(flags.access_logformat.clone())));
+        let telemetry = Self { access, owner: owner.clone() };
+        telemetry.own();
+        Ok(telemetry)
+    }
+
+    /// For a worker, in its own process.
+    pub(crate) fn watch(&self) -> Watch {
+        let Some((file, format)) = &self.access else { return Watch::default() };
+        Watch::by(AccessLog::new(Arc::clone(file), Arc::clone(format)))
+    }
+
+    /// Opens the files anew, in this process.
+    pub(crate) fn reopen(&self) {
+        if let Some((file, _)) = &self.access {
+            log::reopen(file);
+        }
+        self.own();
+    }
+
+    /// As with the log.
+    fn own(&self) {
+        if let Some(path) = self.access.as_ref().and_then(|(file, _)| file.path()) {
+            log::own(path, &self.owner);
+        }
+    }
+}
