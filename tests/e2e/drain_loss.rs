@@ -157,13 +157,18 @@ fn stops(class: &str, name: &str, path: &str, shape: impl Fn(usize) -> Shape) {
 fn stop_once(stop: &Stop<'_>) -> Tally {
     const DOOR_OPEN: Duration = Duration::from_millis(700);
     let mut random = fastrand::Rng::with_seed(stop.seed);
-    let mut builder = Server::builder(stop.class).workers(stop.workers).socket(stop.socket).drain(0.3);
+    let mut builder = Server::builder(stop.class).workers(stop.workers).socket(stop.socket);
     if let Shape::KeepAlive { .. } = stop.shape {
         builder = builder.args(["--keep-alive", "5"]);
     }
-    if stop.ending == Ending::DoorCloses {
-        builder = builder.args(["--drain-open".into(), DOOR_OPEN.as_secs_f64().to_string()]);
-    }
+    builder = match stop.ending {
+        Ending::LoadEnds => builder.drain(0.3),
+        // A load that is held up for a moment is not to be taken for its end.
+        Ending::DoorCloses => {
+            let open = DOOR_OPEN.as_secs_f32();
+            builder.drain(open).args(["--drain-open".into(), open.to_string()])
+        }
+    };
     let mut server = builder.start();
     let load = Load::start(&server.target(), stop.path, stop.shape);
     load.wait_for(3);

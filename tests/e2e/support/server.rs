@@ -180,8 +180,17 @@ impl Server {
 
     /// The report of a finished drain; panics when its counts do not balance.
     pub(crate) fn drain_report(&self) -> Report {
-        let line =
-            self.wait_for_line(Duration::from_secs(2), "the drain's report", |line| line.message() == Report::MESSAGE);
+        self.drain_report_of(0)
+    }
+
+    /// The report of the first server's finished drain (0), or of one that took its place (1, 2 …).
+    pub(crate) fn drain_report_of(&self, nth: usize) -> Report {
+        let mut before = nth;
+        let line = self.wait_for_line(Duration::from_secs(2), "the drain's report", |line| {
+            let report = line.message() == Report::MESSAGE;
+            before = before.wrapping_sub(usize::from(report));
+            report && before == usize::MAX
+        });
         let report = Report::from_line(&line);
         report.assert_balanced();
         report

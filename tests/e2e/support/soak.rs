@@ -18,8 +18,8 @@ pub(crate) fn report(class: &str, load: &str, stops: usize, tally: &Tally, faile
 
 /// Prints what became of the clients while workers or servers were replaced so many times, when that was asked for.
 pub(crate) fn replaced(class: &str, what: &str, listeners: &str, times: usize, tally: &Tally) {
-    const TABLE: Table = Table::new(&["what", "listeners", "class", "times", "served", "refused", "lost"]);
-    TABLE.row(&[&what, &listeners, &class, &times, &tally.served(), &tally.refused(), &tally.lost()]);
+    const TABLE: Table = Table::new(&["what", "listeners", "class", "times", "served", "refused", "raced", "lost"]);
+    TABLE.row(&[&what, &listeners, &class, &times, &tally.served(), &tally.refused(), &tally.raced(), &tally.lost()]);
 }
 
 /// A Markdown table, printed in a soak row by row as its tests come to an end.

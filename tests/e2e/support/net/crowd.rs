@@ -20,7 +20,7 @@ const FIRST_PORT: u16 = 1_024;
 /// How a crowd behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
-    /// New connections a second, evenly.
+    /// New connections a second, evenly; less if the machine cannot keep up.
     pub(crate) rate: f64,
     /// How long a segment and its answer travel, together.
     pub(crate) round_trip: Duration,
@@ -104,7 +104,8 @@ impl Simulation {
                 let exchanges = self.guests.iter().filter_map(Guest::exchange).collect();
                 return (self.tun, Tally(exchanges));
             }
-            while self.agenda.peek().is_some_and(|Reverse(entry)| entry.at <= Instant::now())
+            // One at a time: who has much to send listens all the same.
+            if self.agenda.peek().is_some_and(|Reverse(entry)| entry.at <= Instant::now())
                 && let Some(Reverse(entry)) = self.agenda.pop()
             {
                 self.happen(entry, stopping);
@@ -129,7 +130,8 @@ impl Simulation {
                 self.guests.push(Guest::new(local, self.server, &self.request, self.manners.pause, now));
                 let step = self.guests[number].on_time(now);
                 self.carry_out(number, step);
-                self.plan(entry.at + Duration::from_secs_f64(1.0 / self.manners.rate), What::NextGuest);
+                // From now, not from when it was due: after a halt nobody storms the server to catch up.
+                self.plan(now + Duration::from_secs_f64(1.0 / self.manners.rate), What::NextGuest);
             }
             What::Wake(number) => {
                 let step = self.guests[number].on_time(now);
@@ -141,18 +143,25 @@ impl Simulation {
             What::ReachServer(segment) => {
                 self.travelling -= 1;
                 self.tun.send(&segment.packet());
+                if segment.syn
+                    && let Some(number) = self.guest_at(segment.from)
+                {
+                    self.guests[number].has_knocked(Instant::now());
+                }
             }
             What::ReachGuest(segment) => {
                 self.travelling -= 1;
-                let number = segment.to.port().checked_sub(FIRST_PORT).map(usize::from);
-                if let Some(number) =
-                    number.filter(|&number| segment.to.ip() == self.host && number < self.guests.len())
-                {
+                if let Some(number) = self.guest_at(segment.to) {
                     let step = self.guests[number].on_segment(&segment, now);
                     self.carry_out(number, step);
                 }
             }
         }
+    }
+
+    fn guest_at(&self, address: SocketAddr) -> Option<usize> {
+        let number = address.port().checked_sub(FIRST_PORT).map(usize::from);
+        number.filter(|&number| address.ip() == self.host && number < self.guests.len())
     }
 
     fn carry_out(&mut self, number: usize, step: Step) {

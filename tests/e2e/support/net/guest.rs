@@ -24,6 +24,8 @@ pub(crate) struct Guest {
     /// Between the end of the handshake and the request.
     pause: Duration,
     started: Instant,
+    /// When the server's kernel had its first SYN: a test that is held up sends it late.
+    knocked: Option<Instant>,
     give_up: Instant,
     state: State,
     next_to_receive: u32,
@@ -62,6 +64,7 @@ impl Guest {
             request: request.into(),
             pause,
             started: now,
+            knocked: None,
             give_up: now + Duration::from_secs(25),
             state: State::Knocking { again: now, timeout: SYN_TIMEOUT },
             next_to_receive: 0,
@@ -73,6 +76,11 @@ impl Guest {
     /// What became of it, once that is known.
     pub(crate) fn exchange(&self) -> Option<Exchange> {
         if let State::Over(exchange) = &self.state { Some(*exchange) } else { None }
+    }
+
+    /// To be called once a SYN of it has reached the server.
+    pub(crate) fn has_knocked(&mut self, now: Instant) {
+        self.knocked.get_or_insert(now);
     }
 
     /// To be called when the time that the last step asked for has come.
@@ -168,7 +176,7 @@ impl Guest {
     }
 
     fn end(&mut self, now: Instant, outcome: Outcome) -> Step {
-        self.state = State::Over(Exchange { outcome, started: self.started, ended: now });
+        self.state = State::Over(Exchange { outcome, started: self.knocked.unwrap_or(self.started), ended: now });
         Step::default()
     }
 
