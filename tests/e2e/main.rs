@@ -4,6 +4,7 @@
 
 mod accept_rule;
 mod access_log;
+mod chaos;
 mod cli;
 mod containers;
 mod drain_check;

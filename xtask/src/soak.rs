@@ -8,7 +8,7 @@ use crate::step::{cargo, step};
 const STOPS: &str = "2000";
 
 /// The tests that have a long form.
-const TESTS: [&str; 5] = ["drain_loss", "handshakes", "pods", "replacing", "rolling"];
+const TESTS: [&str; 6] = ["chaos", "drain_loss", "handshakes", "pods", "replacing", "rolling"];
 
 /// Runs these tests, or all that have a long form, with `SOAK` set to a number of stops; their tables, in Markdown, go to
 /// standard output.

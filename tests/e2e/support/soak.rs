@@ -22,6 +22,12 @@ pub(crate) fn replaced(class: &str, what: &str, listeners: &str, times: usize, t
     TABLE.row(&[&what, &listeners, &class, &times, &tally.served(), &tally.refused(), &tally.raced(), &tally.lost()]);
 }
 
+/// Prints what became of the clients in a chaos, when that was asked for.
+pub(crate) fn chaos(class: &str, mischiefs: usize, deaths: usize, tally: &Tally, cut: usize) {
+    const TABLE: Table = Table::new(&["class", "mischiefs", "workers died", "held by them", "served", "lost"]);
+    TABLE.row(&[&class, &mischiefs, &deaths, &cut, &tally.served(), &tally.lost()]);
+}
+
 /// A Markdown table, printed in a soak row by row as its tests come to an end.
 pub(crate) struct Table {
     columns: &'static [&'static str],
