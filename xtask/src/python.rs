@@ -25,5 +25,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     pip(&["--force-reinstall", "--no-deps", "./crates/python"])?;
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "-q", "-n", "4", "-p", "no:cacheprovider", "tests/python"]).current_dir(root);
-    step::run(&mut tests, "pytest tests/python")
+    step::run(&mut tests, "pytest tests/python")?;
+    for server in ["gunicorn", "rserve"] {
+        let mut tests = Command::new(&python);
+        tests.args(["-m", "pytest", "-q", "-n", "4", "-p", "no:cacheprovider", "tests/differential"]).current_dir(root);
+        let shown = format!("SERVER_UNDER_TEST={server} pytest tests/differential");
+        step::run(tests.env("SERVER_UNDER_TEST", server), &shown)?;
+    }
+    Ok(())
 }
