@@ -3,8 +3,7 @@
 //! A body of 1 MiB goes to one client, and one comes from it, again and again. The time is what the processor was busy
 //! with in the worker, so a slow client does not count. Beside it stands what the same bytes cost a thread that does
 //! nothing but write them to a socket, or read them from one: that is the copying of the kernel's, and what is above it is
-//! ours. An upload is more than its reading, since a body above 64 KiB goes to a temporary file: there the thread
-//! does that too. They take turns, so that both have the same machine.
+//! ours. They take turns, so that both have the same machine.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends, and the log of its server is printed")]
 
@@ -77,14 +76,7 @@ fn writer() -> u64 {
 fn reader() -> u64 {
     let mut piece = vec![0; PIECE];
     beside(
-        move |socket| {
-            let (mut left, mut file) = (MIB, tempfile::tempfile().unwrap());
-            while left > 0 {
-                let read = socket.read(&mut piece[..left.min(PIECE)]).unwrap();
-                file.write_all(&piece[..read]).unwrap();
-                left -= read;
-            }
-        },
+        move |socket| (0..MIB / PIECE).for_each(|_| socket.read_exact(&mut piece).unwrap()),
         |socket| socket.write_all(&vec![0; MIB]).unwrap(),
     )
 }

@@ -1,12 +1,10 @@
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::mem;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rserve_http::RequestBody;
 
-use crate::settings::HttpSettings;
+use crate::body_memory::{BodyMemory, Reserved};
 
 /// Collects a request body: in memory, or in a temporary file that has no name.
 ///
@@ -24,48 +22,11 @@ use crate::settings::HttpSettings;
 /// ```
 #[derive(Debug, Default)]
 pub struct Collect {
+    /// What is in it beyond the length means nothing.
     memory: Vec<u8>,
     file: Option<File>,
     length: u64,
     reserved: Option<Reserved>,
-}
-
-/// The memory that a worker has for bodies that are too large to be held in any number. While there is some left, a body of
-/// up to 1 MiB is held there, since a file costs more than the copying.
-///
-/// It is shared by its clones, which may be on several threads. [`Collect`] has an example.
-#[derive(Clone, Debug)]
-pub struct BodyMemory {
-    threshold: u64,
-    left: Arc<AtomicU64>,
-}
-
-/// The largest body that is held in memory.
-const LARGEST: u64 = 1024 * 1024;
-
-/// What is reserved for a body whose length is not known is a multiple of this.
-const STEP: u64 = 64 * 1024;
-
-impl BodyMemory {
-    /// As much as the settings give a worker.
-    #[must_use]
-    pub fn new(settings: &HttpSettings) -> Self {
-        let left = Arc::new(AtomicU64::new(settings.body_memory as u64));
-        Self { threshold: settings.spool_threshold as u64, left }
-    }
-}
-
-/// A part of the memory, given back when it is dropped.
-#[derive(Debug)]
-struct Reserved {
-    bytes: u64,
-    from: Arc<AtomicU64>,
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.from.fetch_add(self.bytes, Ordering::Relaxed);
-    }
 }
 
 impl Collect {
@@ -79,48 +40,68 @@ impl Collect {
     /// What making the file, or writing to it, says.
     pub fn push(&mut self, data: &[u8], expected: Option<u64>, memory: &BodyMemory) -> io::Result<()> {
         let fits = self.has_room(data.len(), expected, memory);
+        let start = self.length as usize;
         self.length += data.len() as u64;
         if self.file.is_none() && !fits {
             self.reserved = None;
             let mut file = tempfile::tempfile()?;
-            file.write_all(&self.memory)?;
+            file.write_all(&self.memory[..start])?;
             self.memory = Vec::new();
             self.file = Some(file);
         }
-        match &mut self.file {
-            Some(file) => file.write_all(data),
-            None => {
-                if self.memory.is_empty() {
-                    let expected = expected.map_or(0, |expected| expected as usize);
-                    self.memory.reserve_exact(expected.max(data.len()));
-                }
-                self.memory.extend_from_slice(data);
-                Ok(())
-            }
+        if let Some(file) = &mut self.file {
+            return file.write_all(data);
         }
+        if let Some(place) = self.memory.get_mut(start..start + data.len()) {
+            place.copy_from_slice(data);
+        } else {
+            self.memory.truncate(start);
+            if start == 0 {
+                self.memory.reserve_exact(expected.map_or(0, |expected| expected as usize).max(data.len()));
+            }
+            self.memory.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    /// Where the next bytes of a body of this length may be put instead of being pushed: then [`advance`](Self::advance).
+    /// `None` if they are to be pushed.
+    pub(crate) fn place(&mut self, expected: u64) -> Option<&mut [u8]> {
+        if !self.is_in_a_buffer() {
+            return None;
+        }
+        self.memory.get_mut(self.length as usize..expected as usize).filter(|place| !place.is_empty())
+    }
+
+    /// So many bytes have been put there.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.length += bytes as u64;
+    }
+
+    /// Whether all of it will be in a buffer that was reserved when it began.
+    fn is_in_a_buffer(&self) -> bool {
+        self.reserved.as_ref().is_some_and(|reserved| reserved.bytes() == self.memory.len() as u64)
     }
 
     /// Makes sure of so many bytes of the memory, if there are as many left.
-    fn reserve(&mut self, length: u64, memory: &BodyMemory) -> bool {
-        let wanted = length.next_multiple_of(STEP);
-        let has = self.reserved.as_ref().map_or(0, |reserved| reserved.bytes);
-        if wanted <= has {
-            return true;
+    fn reserve(&mut self, length: u64, is_known: bool, memory: &BodyMemory) -> bool {
+        match &mut self.reserved {
+            None if is_known && self.length == 0 => match memory.reserve_buffer(length) {
+                Some((reserved, buffer)) => (self.reserved, self.memory) = (Some(reserved), buffer),
+                None => return false,
+            },
+            None => self.reserved = memory.reserve(length),
+            Some(reserved) => return reserved.grow(length),
         }
-        let take = |left: u64| left.checked_sub(wanted - has);
-        if wanted > LARGEST || memory.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            return false;
-        }
-        let reserved = self.reserved.get_or_insert_with(|| Reserved { bytes: 0, from: Arc::clone(&memory.left) });
-        reserved.bytes = wanted;
-        true
+        self.reserved.is_some()
     }
 
     /// Whether the next piece, of so many bytes, stays in memory, so that [`push`](Self::push) does not block.
     pub fn has_room(&mut self, more: usize, expected: Option<u64>, memory: &BodyMemory) -> bool {
         let so_far = self.length + more as u64;
         let length = expected.unwrap_or(so_far).max(so_far);
-        self.file.is_none() && (length <= memory.threshold || self.reserve(length, memory))
+        self.file.is_none()
+            && (memory.holds_any_number(length) || self.reserve(length, expected == Some(length), memory))
     }
 
     /// Whether it is in a file.
@@ -135,13 +116,20 @@ impl Collect {
     ///
     /// What `lseek(2)` says of the file.
     pub fn take(&mut self) -> io::Result<RequestBody> {
-        let Self { memory, file, length, .. } = mem::take(self);
+        let in_a_buffer = self.is_in_a_buffer();
+        let Self { mut memory, file, length, reserved } = mem::take(self);
         match file {
             Some(mut file) => {
                 file.rewind()?;
                 Ok(RequestBody::Reader { reader: Box::new(file), length })
             }
-            None => Ok(memory.into()),
+            None => Ok(match reserved {
+                Some(reserved) if in_a_buffer => reserved.lend(memory, length as usize).into(),
+                _ => {
+                    memory.truncate(length as usize);
+                    memory.into()
+                }
+            }),
         }
     }
 }
@@ -149,6 +137,7 @@ impl Collect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::HttpSettings;
 
     #[test]
     fn a_body_goes_to_a_file_beyond_the_threshold_and_comes_back_whole() {
@@ -194,6 +183,6 @@ mod tests {
         }
         let mut taken = collected(2 * MIB / 3, true);
         assert_eq!(taken.take().unwrap().len(), 2 * MIB as u64 / 3);
-        assert_eq!(memory.left.load(Ordering::Relaxed), 2 * MIB as u64, "what the app has is the app's");
+        assert_eq!(memory.left(), 2 * MIB as u64, "what the app has is the app's");
     }
 }

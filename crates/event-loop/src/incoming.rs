@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use rserve_http::{AllowList, Decoder, Event, Framing, Head, Limits, Refusal, RequestBody};
 
-use crate::collect::{BodyMemory, Collect};
+use crate::body_memory::BodyMemory;
+use crate::collect::Collect;
 
 /// A request on its way in: the bytes, what they mean so far, and the body.
 ///
@@ -75,23 +76,35 @@ impl Incoming {
     }
 
     /// Reads once.
-    pub(crate) fn read_from(&mut self, mut source: impl Read) -> io::Result<ReadOutcome> {
+    pub(crate) fn read_from(&mut self, source: impl Read) -> io::Result<ReadOutcome> {
+        if let Some(length) = self.length_of_body_to_come()
+            && let Some(place) = self.body.place(length)
+        {
+            let most = place.len().min(BODY_BUFFER);
+            let outcome = read_once(source, &mut place[..most])?;
+            if let ReadOutcome::Read { bytes, .. } = outcome {
+                let decoded = self.decoder.decode(&place[..bytes]);
+                debug_assert_eq!(decoded, Ok((bytes, Event::Data(0..bytes))), "there is no more room than body");
+                self.body.advance(bytes);
+            }
+            return Ok(outcome);
+        }
         if let Some(size) = self.better_size() {
             self.bytes.resize(size, 0);
         }
-        let room = self.bytes.len() - self.filled;
-        loop {
-            match source.read(&mut self.bytes[self.filled..]) {
-                Ok(0) => return Ok(ReadOutcome::Eof),
-                Ok(read) => {
-                    self.filled += read;
-                    self.fast = read == room;
-                    return Ok(ReadOutcome::Read { bytes: read, more: self.fast });
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Nothing),
-                Err(error) => return Err(error),
-            }
+        let outcome = read_once(source, &mut self.bytes[self.filled..])?;
+        if let ReadOutcome::Read { bytes, more } = outcome {
+            self.filled += bytes;
+            self.fast = more;
+        }
+        Ok(outcome)
+    }
+
+    /// How long the body is, if its length is known and all that is read next belongs to it.
+    fn length_of_body_to_come(&self) -> Option<u64> {
+        match self.decoder.head().framing() {
+            Framing::Length(length) if self.has_head() && !self.has_rest() => Some(length),
+            Framing::Length(_) | Framing::None | Framing::Chunked => None,
         }
     }
 
@@ -221,6 +234,18 @@ pub(crate) enum ReadOutcome {
     Eof,
 }
 
+fn read_once(mut source: impl Read, room: &mut [u8]) -> io::Result<ReadOutcome> {
+    loop {
+        match source.read(room) {
+            Ok(0) => return Ok(ReadOutcome::Eof),
+            Ok(bytes) => return Ok(ReadOutcome::Read { bytes, more: bytes == room.len() }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Nothing),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Keeps what idle connections do not need.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -309,7 +334,7 @@ mod tests {
 
     #[test]
     fn only_a_body_that_comes_fast_gets_a_large_buffer() {
-        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n";
         let mut incoming = Incoming::new(Limits::default(), Arc::default());
         assert_eq!(feed(&mut incoming, head.as_bytes()), Progress::More);
         for _ in 0..20 {
@@ -323,6 +348,27 @@ mod tests {
             assert_eq!(incoming.decode(&memory()).unwrap(), Progress::More);
         }
         assert_eq!(incoming.bytes.len(), head.len() + BODY_BUFFER);
+    }
+
+    #[test]
+    fn a_body_with_room_of_its_own_is_read_right_into_it_and_not_beyond() {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+        let body: Vec<u8> = (0..200_000).map(|at| (at % 251) as u8).collect();
+        let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+        let input = [head.as_bytes(), &body, next.as_bytes()].concat();
+        let mut rest = input.as_slice();
+        let mut incoming = Incoming::new(Limits::default(), Arc::default());
+        loop {
+            incoming.read_from(&mut rest).unwrap();
+            if incoming.decode(&memory()).unwrap() == Progress::Whole {
+                break;
+            }
+        }
+        assert_eq!((incoming.bytes.len(), rest.len()), (BUFFER, next.len()));
+        assert_eq!(incoming.take_body().unwrap().into_bytes().unwrap(), body);
+        incoming.next_request();
+        assert_eq!(feed(&mut incoming, rest), Progress::Whole);
+        assert_eq!(incoming.head().path(), "/next");
     }
 
     #[test]

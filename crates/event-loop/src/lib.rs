@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod app_panic;
+mod body_memory;
 mod close_reason;
 mod collect;
 mod connection;
@@ -26,8 +27,9 @@ mod watch;
 mod window;
 
 pub use app_panic::{catch_app_panic, quiet_app_panics};
+pub use body_memory::BodyMemory;
 pub use close_reason::CloseReason;
-pub use collect::{BodyMemory, Collect};
+pub use collect::Collect;
 pub use connection::Preface;
 pub use event_loop::EventLoop;
 pub use job::{Done, Hand, Job};

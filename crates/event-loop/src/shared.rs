@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::collect::BodyMemory;
+use crate::body_memory::BodyMemory;
 use crate::date::Date;
 use crate::incoming::Pool;
 use crate::output::OutputPool;

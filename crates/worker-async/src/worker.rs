@@ -71,6 +71,7 @@ impl Worker for AsyncWorker {
         let runtime = runtime.as_ref().expect("invariant: it is there until it is dropped");
         runtime.block_on(step(doors, wake, shared, cx))?;
         shared.tell_whether_stuck(cx);
+        shared.body_memory.tidy(Instant::now());
         Ok(())
     }
 

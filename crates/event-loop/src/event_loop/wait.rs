@@ -40,6 +40,7 @@ impl EventLoop {
         self.shared.now = Instant::now();
         self.window.tick(self.shared.now);
         self.doors.cool();
+        self.shared.body_memory.tidy(self.shared.now);
         if count == 0 && !limit.is_zero() {
             self.doors.suspect_all();
         }
