@@ -16,6 +16,7 @@ mod http2;
 mod identity;
 mod kill_points;
 mod logs;
+mod metrics;
 mod patient;
 mod pods;
 mod process_1;

@@ -21,6 +21,11 @@ const NEEDS: &[Need] = &[
     Need { program: "ip", package: "iproute2", purpose: "the handshake tests over a TUN device" },
     Need { program: "haproxy", package: "haproxy", purpose: "rolling restarts behind HAProxy" },
     Need { program: "nginx", package: "nginx-light", purpose: "rolling restarts behind nginx" },
+    Need {
+        program: "promtool",
+        package: "prometheus",
+        purpose: "the check of the metrics page by Prometheus' own parser",
+    },
     Need { program: "valgrind", package: "valgrind", purpose: "the instruction counts of the codec" },
 ];
 

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
 use crate::page::{Clock, DoorPhase, Page, Stage};
-use crate::{DrainSettings, Host, Outcome, host, sys};
+use crate::{DrainSettings, Host, Meters, Outcome, host, sys};
 
 /// Which listener, counted from 0 in the order of the `--bind` addresses' sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -275,6 +275,12 @@ impl Context {
     #[must_use]
     pub const fn settings(&self) -> &WorkerSettings {
         &self.settings
+    }
+
+    /// Numbers that the arbiter sees.
+    #[must_use]
+    pub const fn meters(&self) -> Meters {
+        Meters::new(self.page)
     }
 
     /// Says that the worker takes up a request; `label` (its first line, say) is what the log calls it if this

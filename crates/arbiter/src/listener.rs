@@ -210,6 +210,12 @@ impl Listener {
         self.tcp().map(|_| readings::queue(&self.socket)).transpose()
     }
 
+    /// How many may wait: what `listen(2)` was told, within what the system allows.
+    pub(crate) fn queue_limit(&self, backlog: u32) -> u32 {
+        let told = self.tcp().and_then(|_| readings::queue_limit(&self.socket).ok());
+        told.unwrap_or_else(|| readings::most_in_queue().map_or(backlog, |most| most.min(backlog)))
+    }
+
     /// How many packets it has dropped. A rise behind the gate means that somebody knocked.
     pub(crate) fn drops(&self) -> io::Result<u32> {
         readings::drops(&self.socket)

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{ListenerId, Outcome};
+use crate::{ListenerId, MAX_COUNTERS, MAX_GAUGES, Outcome};
 
 /// How many listeners a page has room for.
 pub const MAX_LISTENERS: usize = 128;
@@ -53,6 +53,8 @@ pub(crate) struct Page {
     requests: AtomicU64,
     in_flight: AtomicU64,
     outcomes: [AtomicU64; Outcome::ALL.len()],
+    counters: [AtomicU64; MAX_COUNTERS],
+    gauges: [AtomicU64; MAX_GAUGES],
     hand: Hand,
 }
 
@@ -77,6 +79,8 @@ impl Default for Page {
             requests: AtomicU64::default(),
             in_flight: AtomicU64::default(),
             outcomes: std::array::from_fn(|_| AtomicU64::default()),
+            counters: std::array::from_fn(|_| AtomicU64::default()),
+            gauges: std::array::from_fn(|_| AtomicU64::default()),
             hand: Hand::default(),
         }
     }
@@ -99,8 +103,9 @@ impl Page {
             door.arrivals.store(0, Ordering::Relaxed);
         }
         self.ready.store(false, Ordering::Relaxed);
-        for counter in [&self.beat, &self.accepted, &self.requests, &self.in_flight].into_iter().chain(&self.outcomes) {
-            counter.store(0, Ordering::Relaxed);
+        let numbers = [&self.beat, &self.accepted, &self.requests, &self.in_flight].into_iter();
+        for number in numbers.chain(&self.outcomes).chain(&self.counters).chain(&self.gauges) {
+            number.store(0, Ordering::Relaxed);
         }
         self.hand.clear();
     }
@@ -226,6 +231,22 @@ impl Page {
             accepted: self.accepted.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
         }
+    }
+
+    pub(crate) fn count(&self, counter: usize, by: u64) {
+        self.counters[counter].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_gauge(&self, gauge: usize, value: u64) {
+        self.gauges[gauge].store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_counters(&self, sums: &mut [u64; MAX_COUNTERS]) {
+        sums.iter_mut().zip(&self.counters).for_each(|(sum, counter)| *sum += counter.load(Ordering::Relaxed));
+    }
+
+    pub(crate) fn add_gauges(&self, sums: &mut [u64; MAX_GAUGES]) {
+        sums.iter_mut().zip(&self.gauges).for_each(|(sum, gauge)| *sum += gauge.load(Ordering::Relaxed));
     }
 
     pub(crate) const fn hand(&self) -> &Hand {

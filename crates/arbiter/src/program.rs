@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{Built, Context, Settings};
+use crate::{Built, Context, Settings, Status};
 
 /// What the arbiter asks of the program that it runs in.
 ///
@@ -38,6 +38,14 @@ pub trait Program {
     /// One line that says what is wrong. Everything then stays as it was.
     fn reload(&mut self) -> Result<Settings, String> {
         Err("this program has no settings that could be read again".to_owned())
+    }
+
+    /// Answers somebody who asks how the server does, at [`Settings::desk`]. `asked` is all that they have said so far, up to
+    /// 8 KiB; `None`: more of it is needed. The connection is closed after the answer. Called in the arbiter, which does nothing
+    /// else meanwhile. The default says nothing and hangs up.
+    fn inform(&mut self, asked: &[u8], status: &mut dyn FnMut() -> Status) -> Option<Vec<u8>> {
+        let _ = (asked, status);
+        Some(Vec::new())
     }
 
     /// Opens the log files anew, which may have been moved away (SIGUSR1). Called in the arbiter, and in each worker between

@@ -7,18 +7,27 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use crate::machine::DoorLog;
-use crate::page::Counts;
+use crate::page::{Counts, Page};
 use crate::sys::gate::Gate;
-use crate::{ListenerId, Outcome};
+use crate::{ListenerId, MAX_COUNTERS, Outcome};
 
 /// What the workers that are gone have counted, and where the counts stood when the drain began.
 #[derive(Default)]
 pub(crate) struct Books {
     gone: Counts,
+    gone_counters: Counters,
     gone_arrivals: BTreeMap<ListenerId, u64>,
     begun: Option<Begun>,
     gates: BTreeMap<ListenerId, Gate>,
     left_in_queue: u32,
+}
+
+struct Counters([u64; MAX_COUNTERS]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self([0; MAX_COUNTERS])
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -34,6 +43,27 @@ impl Books {
         let mut counts = *living;
         counts.add(&self.gone);
         self.begun = Some(Begun { at: now, counts, syncookies: syncookies_sent() });
+    }
+
+    pub(crate) fn begun_at(&self) -> Option<Instant> {
+        self.begun.map(|begun| begun.at)
+    }
+
+    pub(crate) const fn left(&self) -> u32 {
+        self.left_in_queue
+    }
+
+    pub(crate) const fn gone_counters(&self) -> [u64; MAX_COUNTERS] {
+        self.gone_counters.0
+    }
+
+    pub(crate) fn add_gone(&self, counts: &mut Counts) {
+        counts.add(&self.gone);
+    }
+
+    /// Adds the meters of a worker that is gone.
+    pub(crate) fn meters_gone(&mut self, page: &Page) {
+        page.add_counters(&mut self.gone_counters.0);
     }
 
     pub(crate) fn draining(&self) -> bool {

@@ -41,6 +41,9 @@ pub struct Settings {
     /// What to call this server in the titles of its processes, which ps(1) shows; `None`: they are left alone. The memory of
     /// the command line is used for it: from then on `std::env::args_os` must not be called.
     pub name: Option<String>,
+    /// Where the arbiter can be asked how the server does ([`Program::inform`](crate::Program::inform)); `None`: nowhere. Taken up
+    /// at the start only.
+    pub desk: Option<Bind>,
     /// The worker class's name, for the log.
     pub worker_class: &'static str,
 }
@@ -61,6 +64,7 @@ impl Default for Settings {
             pid_file: None,
             identity: Identity::default(),
             name: None,
+            desk: None,
             worker_class: "sync",
         }
     }

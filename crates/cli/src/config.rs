@@ -46,6 +46,7 @@ impl Config {
             pid_file: flags.pid.clone(),
             identity: flags.identity.find()?,
             name: flags.identity.name.clone(),
+            desk: flags.metrics_bind.clone(),
             worker_class,
         };
         let http = HttpSettings {

@@ -198,6 +198,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FORMAT", default_value = Format::DEFAULT, help_heading = LOGGING)]
     pub(crate) access_logformat: Format,
 
+    /// Serve metrics for Prometheus at this address; a port alone is one of 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDRESS", help_heading = LOGGING, value_parser = values::local_address)]
+    pub(crate) metrics_bind: Option<Bind>,
+
     /// Send what the app prints to the --log-file, too
     #[arg(long, help_heading = LOGGING)]
     pub(crate) capture_output: bool,

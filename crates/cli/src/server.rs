@@ -8,9 +8,10 @@ use std::{
 };
 
 use clap::Command;
-use rserve_arbiter::{Arbiter, BootError, Built, Context, Exit, Program, Settings, WorkerClass};
+use rserve_arbiter::{Arbiter, BootError, Built, Context, Exit, Program, Settings, Status, WorkerClass};
 use rserve_event_loop::{HttpSettings, Site};
 use rserve_http::App;
+use rserve_telemetry::answer_metrics;
 use tracing::info;
 
 use crate::{
@@ -258,7 +259,7 @@ impl Program for Running {
         let Plan { class, site, telemetry, .. } = &self.plan;
         let app = self.preloaded.clone().map_or_else(|| self.server.load(&site.app), Ok)?;
         let app = site.health.clone().before(app);
-        let http = HttpSettings { watch: telemetry.watch(), ..site.http.clone() };
+        let http = HttpSettings { watch: telemetry.watch(cx), ..site.http.clone() };
         (class.build)(&Site { app, http, threads: site.threads }, cx)
     }
 
@@ -275,6 +276,10 @@ impl Program for Running {
 
     fn start_folder(&self) -> Option<&Path> {
         self.start_folder.as_deref()
+    }
+
+    fn inform(&mut self, asked: &[u8], status: &mut dyn FnMut() -> Status) -> Option<Vec<u8>> {
+        answer_metrics(asked, status)
     }
 
     fn reopen_logs(&mut self) {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use rserve_arbiter::Identity;
+use rserve_arbiter::{Context, Identity};
 use rserve_event_loop::Watch;
-use rserve_telemetry::{AccessLog, Format, LogFile};
+use rserve_telemetry::{AccessLog, Format, LogFile, Metered, Observers};
 
 use crate::{Error, flags::Flags, log};
 
 /// What the flags ask for, opened in the arbiter, so that workers without its privileges have it.
 pub(crate) struct Telemetry {
     access: Option<(Arc<LogFile>, Arc<Format>)>,
+    metered: bool,
     owner: Identity,
 }
 
@@ -18,15 +19,21 @@ impl Telemetry {
     pub(crate) fn open(flags: &Flags, owner: &Identity) -> Result<Self, Error> {
         let file = flags.access_logfile.as_ref().map(|path| log::open(path, LogFile::standard_output)).transpose()?;
         let access = file.map(|file| (Arc::new(file), Arc::new(flags.access_logformat.clone())));
-        let telemetry = Self { access, owner: owner.clone() };
+        let telemetry = Self { access, metered: flags.metrics_bind.is_some(), owner: owner.clone() };
         telemetry.own();
         Ok(telemetry)
     }
 
     /// For a worker, in its own process.
-    pub(crate) fn watch(&self) -> Watch {
-        let Some((file, format)) = &self.access else { return Watch::default() };
-        Watch::by(AccessLog::new(Arc::clone(file), Arc::clone(format)))
+    pub(crate) fn watch(&self, cx: &Context) -> Watch {
+        let mut observers = Observers::default();
+        if let Some((file, format)) = &self.access {
+            observers = observers.and(AccessLog::new(Arc::clone(file), Arc::clone(format)));
+        }
+        if self.metered {
+            observers = observers.and(Metered::new(cx.meters()));
+        }
+        observers.watch()
     }
 
     /// Opens the files anew, in this process.

@@ -20,6 +20,7 @@ use crate::sending::Sending;
 use crate::shared::Shared;
 use close::LINGER;
 pub use preface::Preface;
+pub(crate) use tell::CENSUS;
 use tell::Said;
 
 /// One connection: what it waits for, and until when.

@@ -55,6 +55,8 @@ pub struct EventLoop {
     events: Vec<EpollEvent>,
     /// No connection's deadline is before this.
     next_check: Option<Instant>,
+    /// When whoever watches is told again where connections stand.
+    next_census: Instant,
     /// So many newcomers are not read from before the kernel tells of something to read.
     unread_newcomers: u8,
     /// How often it was a connection's turn to have requests taken out.
@@ -97,6 +99,7 @@ impl EventLoop {
             shared: Shared::new(settings, Instant::now()),
             events: vec![EpollEvent::empty(); EVENTS],
             next_check: None,
+            next_census: Instant::now(),
             unread_newcomers: 0,
             turns: 0,
             let_in_at: None,

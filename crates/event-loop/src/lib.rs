@@ -37,4 +37,4 @@ pub use phase::Phase;
 pub use settings::{HttpSettings, Site};
 pub use taken::Taken;
 pub use waker::Waker;
-pub use watch::{Answered, Asked, Kept, Observer, Watch};
+pub use watch::{Answered, Asked, Census, Kept, Observer, Watch};

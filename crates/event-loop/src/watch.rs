@@ -28,6 +28,11 @@ pub trait Observer: Send + Sync {
     /// A request has its response, all of which is with the kernel or on its way there; or the response was cut.
     fn answered(&self, answered: &Answered<'_>);
 
+    /// Where this worker's connections stand: told about once a second. By default nothing.
+    fn connections(&self, census: &Census) {
+        let _ = census;
+    }
+
     /// What is held back of that is to be written: the worker may be about to wait. By default nothing.
     fn flush(&self) {}
 
@@ -78,6 +83,27 @@ impl PartialEq for Watch {
 }
 
 impl Eq for Watch {}
+
+/// How many connections a worker has, by where they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// They have not sent a byte yet.
+    pub silent: u64,
+    /// They lie idle between two requests.
+    pub idle: u64,
+    /// A part of a request is there.
+    pub reading: u64,
+    /// A request is whole and waits for its turn.
+    pub waiting: u64,
+    /// The app has a request, or is asked for more of a response.
+    pub serving: u64,
+    /// The client takes a response.
+    pub writing: u64,
+    /// They speak another protocol.
+    pub upgraded: u64,
+    /// They are being closed.
+    pub closing: u64,
+}
 
 /// A request and what it was answered.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rserve_arbiter::Context;
-use rserve_event_loop::{BodyMemory, HttpSettings, Phase, Site};
+use rserve_event_loop::{BodyMemory, Census, HttpSettings, Phase, Site};
 use rserve_http::App;
 use slab::Slab;
 use tokio::sync::{Notify, Semaphore};
@@ -91,6 +91,15 @@ impl Shared {
         if free == 1 {
             self.changed.notify_one();
         }
+    }
+
+    /// To be called with each step.
+    pub(crate) fn tell_whoever_watches(&self) {
+        let Some(observer) = self.settings.watch.observer() else { return };
+        observer.flush();
+        let mut census = Census::default();
+        lock(&self.connections).iter().for_each(|(_, connection)| connection.take_part(&mut census));
+        observer.connections(&census);
     }
 
     /// Tells the arbiter whether anything gets on.

@@ -65,7 +65,7 @@ fn runtime(site: &Site) -> io::Result<Runtime> {
 
 impl Worker for AsyncWorker {
     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
-        self.shared.settings.watch.flush();
+        self.shared.tell_whoever_watches();
         self.shared.follow_phase(cx);
         let Self { runtime, doors, wake, shared } = self;
         let runtime = runtime.as_ref().expect("invariant: it is there until it is dropped");

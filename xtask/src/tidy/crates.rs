@@ -11,7 +11,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("crates/worker-async", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/worker-sync", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
     ("crates/worker-threaded", &["rserve-arbiter", "rserve-http", "rserve-event-loop"]),
-    ("crates/telemetry", &["rserve-event-loop", "rserve-http"]),
+    ("crates/telemetry", &["rserve-arbiter", "rserve-event-loop", "rserve-http"]),
     ("crates/conformance", &[]),
     (
         "crates/cli",

@@ -73,6 +73,7 @@ impl Driver {
                     self.begin_books(now);
                 }
                 self.manager.hear(&notice);
+                self.tally.hear(&notice, self.workers.len());
                 match &notice {
                     Notice::Serving | Notice::Reloaded => self.title.show("serving"),
                     Notice::Reloading => self.title.show("reloading"),

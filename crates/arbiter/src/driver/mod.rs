@@ -1,11 +1,14 @@
 //! The driver: one thread, one poll. It tells the machine what happened, and does as it is told.
 
 mod act;
+mod desk;
 mod look;
 mod oom;
 mod reload;
 mod seats;
 mod spawn;
+mod status;
+mod tally;
 mod upgrade;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +16,7 @@ use std::env;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -31,7 +34,9 @@ use crate::report::{Books, since};
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
 use crate::title::Title;
+use desk::Desk;
 use oom::OomKills;
+use tally::Tally;
 use upgrade::Successor;
 
 use crate::{Error, Exit, Host, ListenerId, Outcome, Program, Settings, host, sys};
@@ -45,6 +50,7 @@ const LATE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Driver {
     settings: Settings,
+    started: SystemTime,
     clock: Clock,
     machine: Machine,
     listeners: Vec<Option<Listener>>,
@@ -56,6 +62,8 @@ pub(crate) struct Driver {
     signals: Option<Signals>,
     diag: Option<SockDiag>,
     books: Books,
+    tally: Tally,
+    desk: Desk,
     successor: Option<Successor>,
     predecessor: Option<Predecessor>,
     pid_file: Option<PidFile>,
@@ -93,6 +101,7 @@ impl Driver {
         let started = now();
         let posts = seats::posts(&settings, &listeners);
         Ok(Self {
+            started: SystemTime::now(),
             machine: Machine::new(rules(&settings), posts, started),
             clock: Clock::new(started),
             names: listeners.iter().map(Listener::name).collect(),
@@ -102,6 +111,8 @@ impl Driver {
             signals: Some(Signals::new().map_err(Error::system("handle signals"))?),
             diag: None,
             books: Books::default(),
+            tally: Tally::default(),
+            desk: Desk::open(&settings, predecessor.is_some())?,
             successor: None,
             pid_file: settings
                 .pid_file
@@ -163,7 +174,16 @@ impl Driver {
             self.awaited = self.wait(now);
             self.was_held_up(now, &mut events);
             self.collect(&mut events);
+            self.attend(program);
         }
+    }
+
+    /// Serves whoever asks how the server does.
+    fn attend(&mut self, program: &mut dyn Program) {
+        let (now, mut desk) = (now(), std::mem::take(&mut self.desk));
+        desk.reopen(&self.settings, self.predecessor.as_ref().is_some_and(Predecessor::is_alive));
+        desk.serve(now, program, &mut || self.status(now));
+        self.desk = desk;
     }
 
     /// Sleeps until a signal, a word from a worker, or the next time something is due; which that is.
@@ -175,7 +195,7 @@ impl Driver {
         if self.machine.wants_readings().is_some() {
             until = until.min(self.next_reading);
         }
-        until = self.manager.next().map_or(until, |next| until.min(next));
+        until = [self.manager.next(), self.desk.next()].into_iter().flatten().fold(until, Instant::min);
         // Rounded up: a poll that ends a fraction of a millisecond early would only be repeated.
         let limit = until.saturating_duration_since(now) + Duration::from_micros(999);
         let signals = self.signals.as_ref().map(Signals::as_fd);
@@ -184,6 +204,7 @@ impl Driver {
             .chain(self.workers.values().map(|worker| worker.control.as_fd()))
             .chain(self.successors_word())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .chain(self.desk.poll_fds())
             .collect();
         if let Err(error) =
             host::wait(self.host, || poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)))
@@ -273,6 +294,7 @@ impl Driver {
         let ids = (0..self.listeners.len() as u16).map(ListenerId);
         let arrivals = ids.map(|listener| (listener, worker.page.arrivals(listener)));
         self.books.worker_gone(&counts, arrivals);
+        self.books.meters_gone(worker.page);
         if self.books.draining() {
             let own = since(&counts, &worker.at_term);
             info!(

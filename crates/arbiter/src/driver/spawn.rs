@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::{debug, error, warn};
 
+use super::desk::Desk;
 use super::{Driver, Process, now};
 use crate::child;
 use crate::control;
@@ -95,6 +96,7 @@ impl Driver {
         self.diag = None;
         self.successor = None;
         self.predecessor = None;
+        self.desk = Desk::default();
         let ready =
             control::say_leave_on_term(&control).and_then(|()| blocked.unblock()).and_then(|()| control.try_clone());
         let control_for_context = match ready {

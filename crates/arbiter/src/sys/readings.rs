@@ -8,10 +8,24 @@ use socket2::Socket;
 /// How many connections wait in a TCP listener's accept queue: `TCP_INFO`'s `tcpi_unacked` (tcp(7); for a listener
 /// the kernel puts `sk_ack_backlog` there).
 pub(crate) fn queue(listener: &Socket) -> io::Result<u32> {
+    Ok(tcp_info(listener)?.tcpi_unacked)
+}
+
+/// How many may wait in it: likewise `tcpi_sacked`, in which the kernel puts `sk_max_ack_backlog`.
+pub(crate) fn queue_limit(listener: &Socket) -> io::Result<u32> {
+    Ok(tcp_info(listener)?.tcpi_sacked)
+}
+
+/// What the system allows: `net.core.somaxconn`.
+pub(crate) fn most_in_queue() -> Option<u32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
+fn tcp_info(listener: &Socket) -> io::Result<libc::tcp_info> {
     // SAFETY: an all-zero tcp_info is a valid value of that plain C struct.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     get_option(listener, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
-    Ok(info.tcpi_unacked)
+    Ok(info)
 }
 
 /// How many packets a socket has dropped, held-off SYNs among them: `SO_MEMINFO`'s `SK_MEMINFO_DROPS`.

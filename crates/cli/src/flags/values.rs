@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::{StringValueParser, TypedValueParser};
+use rserve_arbiter::{Bind, BindError};
 
 /// No setting in seconds means anything beyond a day; such a number is a slip or a value in milliseconds.
 const LONGEST: f64 = 86_400.0;
@@ -46,6 +47,11 @@ pub(super) fn mask(text: &str) -> Result<u32, &'static str> {
         (None, None) => text.parse(),
     };
     mask.ok().filter(|mask| *mask <= 0o777).ok_or("a mask from 0 to 0777 is needed, such as 022 or 0o022")
+}
+
+/// An address, or a port of loopback.
+pub(super) fn local_address(text: &str) -> Result<Bind, BindError> {
+    if text.parse::<u16>().is_ok() { format!("127.0.0.1:{text}").parse() } else { text.parse() }
 }
 
 fn parse_number(text: &str, least: u32, most: u32) -> Result<u32, String> {

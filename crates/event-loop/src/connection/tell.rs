@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Connection, Writing};
+use super::{Connection, State, Writing};
 use crate::incoming::Incoming;
 use crate::shared::Shared;
-use crate::watch::{Answered, Asked};
+use crate::watch::{Answered, Asked, Census};
 
 /// What was said in a response that is being sent piece by piece.
 #[derive(Debug)]
@@ -14,8 +14,26 @@ pub(crate) struct Said {
     pub(super) fields: HeaderMap,
 }
 
+/// After this long it is told again where connections stand.
+pub(crate) const CENSUS: Duration = Duration::from_secs(1);
+
 /// Telling whoever watches.
 impl Connection {
+    /// Counts itself where it stands.
+    pub(crate) fn take_part(&self, census: &mut Census) {
+        let place = match &self.state {
+            _ if self.is_stuck() => &mut census.writing,
+            State::Silent { .. } => &mut census.silent,
+            State::Idle { .. } => &mut census.idle,
+            State::Head { .. } | State::Body { .. } => &mut census.reading,
+            State::Ready { .. } => &mut census.waiting,
+            State::Taken | State::Dry(_) => &mut census.serving,
+            State::Writing(_) => &mut census.writing,
+            State::Ending { .. } | State::Lingering { .. } => &mut census.closing,
+        };
+        *place += 1;
+    }
+
     /// A request was answered.
     pub(super) fn tell(&self, incoming: &Incoming, status: StatusCode, fields: &HeaderMap, sent: u64, shared: &Shared) {
         let Some(observer) = shared.settings.watch.observer() else { return };

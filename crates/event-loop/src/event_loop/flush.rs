@@ -1,7 +1,8 @@
 use std::io;
 
 use super::EventLoop;
-use crate::connection::Step;
+use crate::connection::{CENSUS, Step};
+use crate::watch::Census;
 
 /// Sending responses that were held back.
 impl EventLoop {
@@ -27,8 +28,19 @@ impl EventLoop {
             }
             self.apply(key, step)?;
         }
-        self.shared.settings.watch.flush();
+        self.tell_whoever_watches();
         Ok(())
+    }
+
+    fn tell_whoever_watches(&mut self) {
+        let Some(observer) = self.shared.settings.watch.observer() else { return };
+        observer.flush();
+        if self.shared.now >= self.next_census {
+            self.next_census = self.shared.now + CENSUS;
+            let mut census = Census::default();
+            self.connections.iter().for_each(|(_, held)| held.connection.take_part(&mut census));
+            observer.connections(&census);
+        }
     }
 
     /// Whether responses are to be sent before the app is called again.

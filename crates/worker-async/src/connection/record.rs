@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use rserve_event_loop::{Answered, Asked, Kept, Observer};
+use rserve_event_loop::{Answered, Asked, Census, Kept, Observer};
 
 use super::Connection;
 
@@ -51,6 +51,12 @@ impl Record {
 
 /// Telling whoever watches.
 impl Connection {
+    /// Counts itself where it stands.
+    pub(crate) fn take_part(&self, census: &mut Census) {
+        let state = self.state();
+        *if state.stuck.is_some() { &mut census.writing } else { state.stage.place(census) } += 1;
+    }
+
     fn tell<'a>(
         &self,
         asked: Asked<'a>,

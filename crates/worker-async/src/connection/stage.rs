@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use rserve_event_loop::CloseReason;
+use rserve_event_loop::{Census, CloseReason};
 
 use super::{Connection, LINGER, State, Verdict};
 use crate::shared::Shared;
@@ -35,6 +35,18 @@ impl Stage {
             Self::Head | Self::Body | Self::Busy | Self::Streams { .. } | Self::Upgraded | Self::Lingering { .. } => {
                 CloseReason::RequestCut
             }
+        }
+    }
+
+    /// Counts a connection that stands here.
+    pub(super) const fn place(self, census: &mut Census) -> &mut u64 {
+        match self {
+            Self::Silent { .. } | Self::Streams { idle: Some(_), served: false } => &mut census.silent,
+            Self::Idle { .. } | Self::Streams { idle: Some(_), .. } => &mut census.idle,
+            Self::Head | Self::Body => &mut census.reading,
+            Self::Busy | Self::Streams { idle: None, .. } => &mut census.serving,
+            Self::Upgraded => &mut census.upgraded,
+            Self::Lingering { .. } => &mut census.closing,
         }
     }
 
