@@ -17,6 +17,7 @@ mod identity;
 mod kill_points;
 mod logs;
 mod metrics;
+mod mistakes;
 mod patient;
 mod pods;
 mod process_1;

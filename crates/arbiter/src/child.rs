@@ -8,6 +8,7 @@ use tracing::{error, warn};
 
 use crate::control;
 use crate::page::{Clock, Page, Stage};
+use crate::say::connections;
 use crate::title::Title;
 use crate::{Context, Drain, Exit, Outcome, Program, Worker};
 
@@ -115,7 +116,7 @@ impl Harness<'_> {
         self.worker.handle_quit(cx);
         let (pid, cut) = (std::process::id(), aborted() - before);
         if cut > 0 {
-            warn!(pid, cut, "worker {pid} is cut with {cut} connections in hand");
+            warn!(pid, cut, "worker {pid} is cut with {} in hand", connections(cut));
         }
     }
 

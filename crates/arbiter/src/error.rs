@@ -132,3 +132,15 @@ impl From<io::Error> for BootError {
         Self::worker(error.to_string())
     }
 }
+
+/// Without the `(os error N)` behind it, and without the resolver's preamble.
+pub(crate) fn plain(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    let text = text.split(" (os error").next().unwrap_or(text);
+    let mut characters = text.chars();
+    let text = characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str());
+    io::Error::new(error.kind(), text)
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::error::plain;
 use crate::inherit::Giver;
 use crate::sys::gate::{self, Gate};
 use crate::sys::readings;
@@ -275,18 +276,6 @@ fn bind_error(bind: &Bind, cause: io::Error) -> Error {
         _ => "",
     };
     Error::Bind { address: bind.to_string(), cause: plain(cause), advice }
-}
-
-/// Without the `(os error N)` behind it, and without the resolver's preamble.
-fn plain(error: io::Error) -> io::Error {
-    let text = error.to_string();
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    let text = text.split(" (os error").next().unwrap_or(text);
-    let mut characters = text.chars();
-    let text = characters
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str());
-    io::Error::new(error.kind(), text)
 }
 
 #[cfg(test)]

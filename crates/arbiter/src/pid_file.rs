@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use tracing::warn;
 
 use crate::Error;
+use crate::error::plain;
 
 /// Removed when dropped in the process that wrote it, if it still says so.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl PidFile {
         if let Some(pid) = live_owner(&place) {
             return Err(Error::Running { file: place.display().to_string(), pid: pid.as_raw() });
         }
-        let failed = |source| Error::PidFile { file: place.display().to_string(), source };
+        let failed = |source| Error::PidFile { file: place.display().to_string(), source: plain(source) };
         put(&place).map_err(failed)?;
         Ok(Self { path: place, later, pid: process::id() })
     }

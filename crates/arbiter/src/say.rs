@@ -141,3 +141,8 @@ pub(crate) fn died(death: Death) -> String {
         }
     }
 }
+
+/// So many, in words.
+pub(crate) fn connections(number: u64) -> String {
+    if number == 1 { "1 connection".to_owned() } else { format!("{number} connections") }
+}

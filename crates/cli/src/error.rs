@@ -7,7 +7,7 @@ use rserve_arbiter::{Exit, IdentityError};
 pub(crate) enum Error {
     #[error("{0}")]
     Usage(String),
-    #[error("no worker class '{typed}' (there are: {known})")]
+    #[error("no worker class '{typed}' (there are: {known}){}", class_hint(typed))]
     UnknownClass { typed: String, known: String },
     #[error("no app '{typed}' (there are: {known})")]
     UnknownApp { typed: String, known: String },
@@ -19,9 +19,9 @@ pub(crate) enum Error {
     PythonApp(String),
     #[error("{flag} is for Python apps, and '{app}' is none")]
     OnlyPython { flag: &'static str, app: &'static str },
-    #[error("cannot change to the folder {}: {source}", folder.display())]
+    #[error("cannot change to the folder {}: {}", folder.display(), plain(source))]
     Chdir { folder: PathBuf, source: io::Error },
-    #[error("cannot open the log file {}: {source}", path.display())]
+    #[error("cannot open the log file {}: {}", path.display(), plain(source))]
     LogFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     App(#[from] rserve_arbiter::BootError),
@@ -43,5 +43,21 @@ impl Error {
             Self::App(error) => error.exit(),
             Self::Arbiter(error) => error.exit(),
         }
+    }
+}
+
+/// An error of the system without the `(os error N)` behind it.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+/// For gunicorn's classes, what they are called here.
+fn class_hint(typed: &str) -> &'static str {
+    match typed {
+        "gthread" | "gevent" | "eventlet" => {
+            "\nhint: gunicorn's classes with threads, real or green, are 'threaded' here"
+        }
+        _ => "",
     }
 }

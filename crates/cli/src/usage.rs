@@ -1,6 +1,6 @@
 //! clap's complaints in our form: a line that says what is wrong, and at most one more with a way out.
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What the shell should see instead of running the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub(crate) fn answer(error: &clap::Error) -> Answer {
     });
     let complaint = paragraphs.next().unwrap_or_default();
     let complaint = complaint.strip_prefix("error: ").unwrap_or(&complaint);
+    if let Some(instead) = instead(error) {
+        return Answer::Wrong(format!("{complaint}\nhint: {instead}"));
+    }
     // The tip to pass an unknown flag as a value helps nobody here: no app has such a name.
     let tip = paragraphs
         .find_map(|text| text.strip_prefix("tip: ").filter(|tip| !tip.starts_with("to pass")).map(str::to_owned));
@@ -43,4 +46,28 @@ pub(crate) fn answer(error: &clap::Error) -> Answer {
         None if explained => Answer::Wrong(complaint.to_owned()),
         None => Answer::Wrong(format!("{complaint}\nhint: --help lists what there is")),
     }
+}
+
+/// What to do instead of a flag of gunicorn's that is not here; docs/from-gunicorn.md has all of them.
+fn instead(error: &clap::Error) -> Option<&'static str> {
+    const INSTEAD: [(&[&str], &str); 6] = [
+        (
+            &["--daemon", "-D"],
+            "it stays in the foreground: systemd, a container or a shell's '&' put it in the background",
+        ),
+        (&["--certfile", "--keyfile", "--ca-certs", "--ciphers"], "TLS is the task of the proxy in front"),
+        (
+            &["--reload", "--reload-engine"],
+            "reloading at each change is the task of a development server, such as Flask's",
+        ),
+        (
+            &["--log-config", "--log-config-json", "--logger-class"],
+            "--log-format json is for machines; an app's own logging is its own",
+        ),
+        (&["--log-syslog", "--log-syslog-to"], "the log goes to standard error, which systemd's journal collects"),
+        (&["--worker-tmp-dir"], "it is not needed: heartbeats are in shared memory"),
+    ];
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
+    let unknown = error.kind() == ErrorKind::UnknownArgument;
+    INSTEAD.iter().find_map(|(flags, instead)| (unknown && flags.contains(&typed.as_str())).then_some(*instead))
 }

@@ -10,7 +10,7 @@ use super::look::queue;
 use crate::control;
 use crate::machine::{Action, Death, Kill, Notice};
 use crate::page::{Counts, DoorPhase};
-use crate::say::{Subject, say};
+use crate::say::{Subject, connections, say};
 use crate::{ListenerId, Program};
 
 impl Driver {
@@ -124,7 +124,8 @@ impl Driver {
         if self.books.draining() {
             self.books.left_in_queue(left);
         } else if left > 0 {
-            warn!(left, "{left} connections are left in the backlog of {}; --drain-on-term serves them", open.name());
+            let waiting = connections(u64::from(left));
+            warn!(left, "{waiting} left in the backlog of {}; --drain-on-term serves whoever waits there", open.name());
         }
     }
 

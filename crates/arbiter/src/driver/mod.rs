@@ -31,6 +31,7 @@ use crate::notify::Manager;
 use crate::page::{Clock, Counts, Page};
 use crate::pid_file::PidFile;
 use crate::report::{Books, since};
+use crate::say::connections;
 use crate::signals::Signals;
 use crate::sock_diag::SockDiag;
 use crate::title::Title;
@@ -289,7 +290,7 @@ impl Driver {
         let mut counts = worker.page.counts();
         let cut = counts.abort_open();
         if cut > 0 {
-            warn!(pid = worker.pid.as_raw(), cut, "worker {} died with {cut} connections in hand", worker.pid);
+            warn!(pid = worker.pid.as_raw(), cut, "worker {} died with {} in hand", worker.pid, connections(cut));
         }
         let ids = (0..self.listeners.len() as u16).map(ListenerId);
         let arrivals = ids.map(|listener| (listener, worker.page.arrivals(listener)));

@@ -26,7 +26,8 @@ fn an_unknown_class_lists_those_there_are() {
         Server::new(),
         &["-k", "gthread"],
         Exit::Usage,
-        "no worker class 'gthread' (there are: sync, threaded, async)",
+        "no worker class 'gthread' (there are: sync, threaded, async)\nhint: gunicorn's classes with threads, real or green, \
+         are 'threaded' here",
     );
 }
 
@@ -97,7 +98,7 @@ fn a_flag_for_python_is_refused_with_another_app() {
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
-    let text = "cannot change to the folder /nonexistent: No such file or directory (os error 2)";
+    let text = "cannot change to the folder /nonexistent: no such file or directory";
     refused(Server::new(), &["--chdir", "/nonexistent"], Exit::Usage, text);
 }
 

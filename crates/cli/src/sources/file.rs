@@ -16,15 +16,16 @@ use toml::{
 };
 
 use super::layer::{self, Entry, Layer, Origin};
-use crate::Error;
+use crate::{Error, error::plain};
 
 /// gunicorn's names for what has no name on the command line.
 const OTHER_NAMES: [(&str, &str); 2] = [("proc_name", "name"), ("wsgi_app", "app")];
 
 /// Reads the file, and checks each setting in it by itself.
 pub(super) fn read(path: &Path, settings: &Command) -> Result<Layer, Error> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Error::Usage(format!("cannot read the settings file {}: {error}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        Error::Usage(format!("cannot read the settings file {}: {}", path.display(), plain(&error)))
+    })?;
     File { path: path.to_owned(), text: &text, settings }.parse()
 }
 

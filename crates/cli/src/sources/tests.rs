@@ -284,7 +284,7 @@ fn what_is_not_toml_is_named_with_its_place() {
 
 #[test]
 fn a_file_that_is_named_must_be_there() {
-    expect!["cannot read the settings file nowhere.toml: No such file or directory (os error 2)"]
+    expect!["cannot read the settings file nowhere.toml: no such file or directory"]
         .assert_eq(&Start::new().words(&["-c", "nowhere.toml"]).complaint());
     let start =
         Start::new().file("workers = 2").named_file("a.toml", "workers = 3").named_file("b.toml", "workers = 4");
