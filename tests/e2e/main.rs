@@ -31,4 +31,5 @@ mod shell;
 mod supervision;
 mod support;
 mod threaded;
+mod units;
 mod upgrade;

@@ -26,6 +26,7 @@ const NEEDS: &[Need] = &[
         package: "prometheus",
         purpose: "the check of the metrics page by Prometheus' own parser",
     },
+    Need { program: "systemd-analyze", package: "systemd", purpose: "what systemd says of the example units" },
     Need { program: "valgrind", package: "valgrind", purpose: "the instruction counts of the codec" },
 ];
 
