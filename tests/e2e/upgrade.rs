@@ -1,14 +1,17 @@
 //! SIGUSR2: another server takes the listeners over while this one serves.
 
-use std::{fs, net::TcpListener, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
+use std::{fs, net::TcpListener, os::unix::net::UnixDatagram, path::PathBuf, sync::Arc, time::Duration};
 
 use nix::{
-    sys::signal::Signal::{SIGHUP, SIGTERM, SIGUSR2},
-    unistd::Pid,
+    sys::{
+        signal::Signal::{SIGHUP, SIGTERM, SIGUSR2},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
 };
 
 use crate::support::{
-    Server, Socket, alive, each_class,
+    Line, Server, Socket, alive, each_class,
     http::get,
     load::{Load, Shape},
     send, turn, wait_until,
@@ -18,6 +21,8 @@ each_class!(
     upgrade_loses_nobody,
     upgrade_can_be_taken_back,
     successor_that_cannot_start_harms_nothing,
+    stop_waits_for_a_successor_that_does_not_serve_yet,
+    stop_that_waits_for_a_successor_in_vain_drains,
     socket_of_others_is_left_to_the_next_who_is_started_with_it,
 );
 
@@ -27,6 +32,10 @@ const SOON: Duration = Duration::from_secs(15);
 fn upgrade(server: &Server) -> Pid {
     server.signal(SIGUSR2);
     let line = server.wait_for_line(SOON, "the successor", |line| line.text.contains("SIGTERM ends this server"));
+    pid_in(&line)
+}
+
+fn pid_in(line: &Line) -> Pid {
     let pid = line.field("pid").and_then(|pid| pid.as_i64()).unwrap();
     Pid::from_raw(i32::try_from(pid).unwrap())
 }
@@ -96,6 +105,63 @@ fn successor_that_cannot_start_harms_nothing(class: &str) {
     server.wait_for_line(SOON, "the failure", |line| line.text.contains("exited with code 1: this server serves on"));
     assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
     assert_eq!(fs::read_to_string(server.dir().join("pid.2")).unwrap(), "1");
+}
+
+/// A server whose successor is on its way and waits for its settings, which have just been written otherwise.
+fn server_with_a_slow_successor(class: &str) -> (Server, PathBuf) {
+    let server = Server::builder(class).settings_file("workers = 1").drain(0.4).start();
+    let settings = server.dir().join("rserve.toml");
+    fs::remove_file(&settings).unwrap();
+    mkfifo(&settings, Mode::S_IRWXU).unwrap();
+    server.signal(SIGUSR2);
+    server.wait_for_line(SOON, "the successor", |line| line.text.contains(" started"));
+    (server, settings)
+}
+
+fn stop_waits_for_a_successor_that_does_not_serve_yet(class: &str) {
+    let _turn = turn();
+    let (mut server, settings) = server_with_a_slow_successor(class);
+    let load = Load::start(&server.target(), "/sleep/2", Shape::Fresh { rate: 50.0 });
+    load.wait_for(5);
+    server.signal(SIGTERM);
+    let line = server.wait_for_line(SOON, "the wait", |line| line.text.contains("does not serve yet"));
+    load.wait_for(20);
+    assert!(server.running());
+    fs::write(settings, "workers = 2").unwrap();
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    load.wait_for(20);
+    let tally = load.stop();
+    tally.assert_none_lost(0);
+    assert_eq!(tally.refused(), 0, "{tally}");
+    send(pid_in(&line), SIGTERM);
+    assert!(wait_until(SOON, || !alive(pid_in(&line))));
+}
+
+fn stop_that_waits_for_a_successor_in_vain_drains(class: &str) {
+    let _turn = turn();
+    let (mut server, settings) = server_with_a_slow_successor(class);
+    let load = Load::start(&server.target(), "/sleep/2", Shape::Fresh { rate: 50.0 });
+    load.wait_for(5);
+    server.signal(SIGTERM);
+    server.wait_for_line(SOON, "the wait", |line| line.text.contains("does not serve yet"));
+    fs::write(settings, "wrkers = 2").unwrap();
+    server.wait_for_line(SOON, "the drain", |line| line.message() == "SIGTERM: draining");
+    load.wait_for(5);
+    let tally = load.stop();
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    tally.assert_none_lost(0);
+    assert_eq!(tally.refused(), 0, "{tally}");
+    server.drain_report().assert_nothing_cut();
+}
+
+#[test]
+fn second_sigterm_does_not_wait_for_the_successor() {
+    let (mut server, settings) = server_with_a_slow_successor("sync");
+    server.signal(SIGTERM);
+    server.wait_for_line(SOON, "the wait", |line| line.text.contains("does not serve yet"));
+    server.signal(SIGTERM);
+    assert_eq!(server.wait_exit(SOON).code(), Some(0));
+    fs::write(settings, "wrkers = 2").unwrap();
 }
 
 /// Its relative paths mean to it what they meant to the first.

@@ -66,6 +66,8 @@ pub(crate) struct Driver {
     tally: Tally,
     desk: Desk,
     successor: Option<Successor>,
+    /// Since when a SIGTERM waits for the successor to serve.
+    stop_waits: Option<Instant>,
     predecessor: Option<Predecessor>,
     pid_file: Option<PidFile>,
     manager: Manager,
@@ -115,6 +117,7 @@ impl Driver {
             tally: Tally::default(),
             desk: Desk::open(&settings, predecessor.is_some())?,
             successor: None,
+            stop_waits: None,
             pid_file: settings
                 .pid_file
                 .as_deref()
@@ -232,12 +235,13 @@ impl Driver {
     fn collect(&mut self, events: &mut VecDeque<Event>) {
         // The beats come first: every other event makes the machine look for a worker that is stuck.
         events.extend(self.workers.iter().map(|(slot, worker)| Event::Beat(*slot, worker.page.last_beat(self.clock))));
-        let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
+        self.listen_to_successor();
+        let mut signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
+        self.hold_stop_back(&mut signals);
         if !signals.is_empty() {
             events.push_back(Event::OthersHold(self.held_by_others()));
         }
         events.extend(signals.into_iter().map(Event::Signal));
-        self.listen_to_successor();
         if let Some(file) = &mut self.pid_file
             && !self.predecessor.as_ref().is_some_and(Predecessor::is_alive)
         {

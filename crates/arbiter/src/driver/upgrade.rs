@@ -9,9 +9,9 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{Pid, getpid};
 use tracing::{error, info, warn};
 
-use super::Driver;
+use super::{Driver, now};
 use crate::inherit::{Giver, PREDECESSOR, Will};
-use crate::machine::Death;
+use crate::machine::{Death, Sig};
 use crate::say::died;
 use crate::{ListenerId, Program, control};
 
@@ -81,6 +81,35 @@ impl Driver {
                 pid = successor.pid.as_raw(),
                 "successor {} serves; SIGTERM ends this server and leaves the listeners to it", successor.pid
             );
+        }
+    }
+
+    /// Keeps a SIGTERM until the successor serves or is gone, lest there be nobody who does; at most as long as a stop may
+    /// take, and not a second one.
+    pub(super) fn hold_stop_back(&mut self, signals: &mut Vec<Sig>) {
+        let now = now();
+        let booting = self.successor.as_ref().filter(|successor| !successor.ready);
+        let term = signals.iter().position(|sig| *sig == Sig::Term);
+        match (booting, term, self.stop_waits) {
+            (Some(successor), Some(term), None) => {
+                info!(
+                    pid = successor.pid.as_raw(),
+                    "SIGTERM: successor {} does not serve yet: stopping once it does, or at another SIGTERM",
+                    successor.pid
+                );
+                self.stop_waits = Some(now);
+                signals.remove(term);
+            }
+            (_, Some(_), _) => self.stop_waits = None,
+            (None, None, Some(_)) => {
+                self.stop_waits = None;
+                signals.push(Sig::Term);
+            }
+            (Some(_), None, Some(since)) if now >= since + self.settings.graceful_timeout => {
+                self.stop_waits = None;
+                signals.push(Sig::Term);
+            }
+            (_, None, _) => {}
         }
     }
 
