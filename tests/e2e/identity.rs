@@ -59,6 +59,28 @@ fn workers_are_nobody_and_cannot_go_back(class: &str) {
     assert!(wait_until(SOON, || !workers.iter().any(|&worker| alive(worker))), "workers outlive their arbiter");
 }
 
+/// With a process that keeps its capabilities whoever it becomes (capabilities(7)), and in a user namespace that has no other
+/// user.
+#[test]
+fn worker_that_cannot_give_up_its_privileges_does_not_boot() {
+    let Some(_) = nobody() else { return };
+    for (wrapper, says) in [
+        (&["setpriv", "--securebits", "+no_setuid_fixup"][..], "privileges could not be given up for good"),
+        (&["unshare", "--user", "--map-root-user"], ""),
+    ] {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_rserve"));
+        let output = command.args(["--bind", "127.0.0.1:0", "--user", "nobody"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if wrapper[0] == "unshare" && said.starts_with("unshare: ") {
+            skip("no user namespaces here");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(&format!("worker cannot become who --user and --group say: {says}")), "{said}");
+    }
+}
+
 /// Their successors are forked by root, and drop as they did; the drain's gate is the arbiter's to shut.
 fn drain_and_reload_go_on_without_privileges(class: &str) {
     let Some(nobody) = nobody() else { return };

@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::{Driver, Process, now};
 use crate::child;
 use crate::control;
+use crate::error::plain;
 use crate::listener::Listener;
 use crate::machine::{Event, SlotId};
 use crate::page::{Counts, Page};
@@ -111,7 +112,7 @@ impl Driver {
         // Before anything of the app's is read, and so that whoever is stuck in it is known by its title.
         let dropped = self.settings.identity.assume().and_then(|()| sys::die_with(self.pid));
         if let Err(failed) = dropped {
-            error!("worker cannot become who --user and --group say: {failed}");
+            error!("worker cannot become who --user and --group say: {}", plain(failed));
             return Exit::WorkerBoot.code();
         }
         let settings = WorkerSettings { drain: self.settings.drain, timeout: self.settings.timeout, max_requests };
