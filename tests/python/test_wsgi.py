@@ -294,6 +294,15 @@ def test_hop_by_hop_fields_are_the_servers(worker_class, name):
         status, headers, body = server.get(f"/hop_by_hop?{name}=by-the-app")
         assert (status, body) == (200, b"hop")
         assert "by-the-app" not in headers.values()
+        server.get(f"/hop_by_hop?{name}=by-the-app")
+    assert server.log().count(f"the response header {name.lower()}, which is the server's") == 1
+
+
+def test_a_head_is_sent_as_the_app_wrote_it(worker_class):
+    with Server("plain:app", *worker_class) as server:
+        answer = server.raw("GET /shouts HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").decode("latin-1")
+    assert answer.startswith("HTTP/1.1 299 All Is W\xe9ll\r\nx-sHoUt: 1\r\nX-Shout: 2\r\nserver: mine\r\n")
+    assert answer.count("erver: ") == 1 and answer.endswith("\r\n\r\nshouted")
 
 
 def test_the_body_is_framed_once(worker_class):

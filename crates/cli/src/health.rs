@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::StatusCode;
-use rserve_http::{App, AsyncApp, AsyncBody, ConnectInfo, Handler, Request, Response};
+use rserve_http::{Answer, App, AsyncApp, AsyncBody, Body, ConnectInfo, Handler, Request, Response};
 use tower_service::Service;
 
 /// Whom to answer, and how.
@@ -73,10 +73,14 @@ impl Service<http::Request<AsyncBody>> for Checked<AsyncApp> {
 
 impl Handler for Checked<Arc<dyn Handler>> {
     fn handle(&self, request: Request<'_>) -> Response {
+        self.answer(request).into_response()
+    }
+
+    fn answer(&self, request: Request<'_>) -> Answer {
         if !self.health.is_check(request.head().path_bytes()) {
-            return self.app.handle(request);
+            return self.app.answer(request);
         }
-        self.health.answer(request.draining())
+        self.health.answer::<Body>(request.draining()).into()
     }
 }
 

@@ -113,7 +113,8 @@ pub use rserve_event_loop as event_loop;
 pub use rserve_event_loop::{Answered, Asked, HttpSettings, Observer, Site, Watch};
 pub use rserve_http as codec;
 pub use rserve_http::{
-    App, AsyncBody, Body, Client, ConnectInfo, Handler, Request, RequestBody, Response, Scheme, Version,
+    Answer, AnswerHead, App, AsyncBody, Body, Client, ConnectInfo, Handler, RawHead, Request, RequestBody, Response,
+    ResponseError, Scheme, Version,
 };
 pub use server::Server;
 

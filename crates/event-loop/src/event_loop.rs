@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use rserve_arbiter::Context;
-use rserve_http::Response;
+use rserve_http::Answer;
 use slab::Slab;
 
 use crate::close_reason::CloseReason;
@@ -36,8 +36,8 @@ use held::Held;
 /// fn step(events: &mut EventLoop, cx: &mut Context, app: &dyn Handler) -> std::io::Result<()> {
 ///     events.poll(cx)?;
 ///     while let Some(mut request) = events.next_request(cx)? {
-///         let response = request.answer(app);
-///         events.respond(cx, request, response)?;
+///         let answer = request.answer(app);
+///         events.respond(cx, request, answer)?;
 ///     }
 ///     Ok(())
 /// }
@@ -168,11 +168,11 @@ impl EventLoop {
     /// # Errors
     ///
     /// What `epoll_ctl(2)` says.
-    pub fn respond(&mut self, cx: &Context, request: Taken, response: Response) -> io::Result<()> {
-        self.respond_with(cx, request, response, None)
+    pub fn respond(&mut self, cx: &Context, request: Taken, answer: Answer) -> io::Result<()> {
+        self.respond_with(cx, request, answer, None)
     }
 
-    fn respond_with(&mut self, cx: &Context, request: Taken, response: Response, fed: Option<Fed>) -> io::Result<()> {
+    fn respond_with(&mut self, cx: &Context, request: Taken, answer: Answer, fed: Option<Fed>) -> io::Result<()> {
         let now = Instant::now();
         self.unsent.note_call(self.shared.now, now);
         self.shared.now = now;
@@ -180,7 +180,7 @@ impl EventLoop {
         self.hands.taken -= 1;
         let Taken { key, incoming, .. } = request;
         let held = &mut self.connections[key];
-        let step = held.connection.respond(incoming, response, fed, &mut self.shared);
+        let step = held.connection.respond(incoming, answer, fed, &mut self.shared);
         if held.connection.has_output() && !held.connection.is_stuck() {
             self.unsent.add(key, now);
         }

@@ -2,7 +2,7 @@ use std::mem;
 use std::time::Instant;
 
 use http::StatusCode;
-use rserve_http::{Body, Handler, Response};
+use rserve_http::{Answer, Body, Handler};
 
 use crate::feed::{Feed, Feeder, Next, Put, feed};
 use crate::sending::fetch;
@@ -29,7 +29,7 @@ pub struct Done(pub(crate) Outcome);
 #[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub(crate) enum Outcome {
     /// The response, whose body is in it or fed; `more`: the thread goes on to ask the body.
-    Answered { taken: Taken, response: Response, fed: Option<Fed>, more: bool },
+    Answered { taken: Taken, answer: Answer, fed: Option<Fed>, more: bool },
     /// The thread has put something in for this connection, which waits for it; `over`: and goes on no more.
     Fed { key: Option<usize>, over: bool },
 }
@@ -74,30 +74,30 @@ impl Job {
                 if taken.incoming.whole.is_some() {
                     taken.incoming.called = Some(Instant::now());
                 }
-                let response = taken.answer(handler);
-                answered(taken, response, hand)
+                let answer = taken.answer(handler);
+                answered(taken, answer, hand)
             }
             Work::Rest { key, feeder, body, .. } => ask(key, &feeder, body, hand),
         }
     }
 }
 
-fn answered(taken: Taken, mut response: Response, hand: &dyn Hand) -> Done {
-    if response.body().in_memory().is_some() {
-        return Done(Outcome::Answered { taken, response, fed: None, more: false });
+fn answered(taken: Taken, mut answer: Answer, hand: &dyn Hand) -> Done {
+    if answer.body().in_memory().is_some() {
+        return Done(Outcome::Answered { taken, answer, fed: None, more: false });
     }
-    let mut body = mem::take(response.body_mut());
+    let mut body = mem::take(answer.body_mut());
     let (key, (feeder, feed)) = (taken.key, feed());
     let fed = Some(Fed { length: body.len(), feed });
     let is_wanted = !taken.incoming.head().index().is_head()
-        && response.status() != StatusCode::NO_CONTENT
-        && response.status() != StatusCode::NOT_MODIFIED;
+        && answer.status() != StatusCode::NO_CONTENT
+        && answer.status() != StatusCode::NOT_MODIFIED;
     // The first piece goes with the head.
     if !is_wanted || ask_once(&feeder, &mut body).next == Next::Stop {
         drop(body);
-        return Done(Outcome::Answered { taken, response, fed, more: false });
+        return Done(Outcome::Answered { taken, answer, fed, more: false });
     }
-    hand.bring(Done(Outcome::Answered { taken, response, fed, more: true }));
+    hand.bring(Done(Outcome::Answered { taken, answer, fed, more: true }));
     ask(key, &feeder, body, hand)
 }
 

@@ -1,5 +1,5 @@
 use http::StatusCode;
-use rserve_http::{Body, ConnectInfo, Handler, Request, Response};
+use rserve_http::{Answer, Body, ConnectInfo, Handler, Request, Response};
 
 use crate::app_panic::catch_app_panic;
 use crate::incoming::Incoming;
@@ -26,12 +26,12 @@ impl Taken {
     /// Has the app answer it, on this thread. A panic is logged and answered with a 500.
     ///
     /// The body goes with the first call.
-    pub fn answer(&mut self, handler: &dyn Handler) -> Response {
+    pub fn answer(&mut self, handler: &dyn Handler) -> Answer {
         let answered = match self.incoming.take_body() {
             Ok(body) => {
                 let forwarders = self.believed.then(|| self.incoming.forwarders());
                 let request = Request::new(self.incoming.head(), body, self.connect).with_forwarders(forwarders);
-                catch_app_panic(|| handler.handle(request)).map_err(|panic| format!("the app panicked: {panic}"))
+                catch_app_panic(|| handler.answer(request)).map_err(|panic| format!("the app panicked: {panic}"))
             }
             Err(error) => Err(format!("the stored request body cannot be read: {error}")),
         };
@@ -39,7 +39,7 @@ impl Taken {
             tracing::error!(request = %self.incoming.line(), "{error}");
             let mut response = Response::new(Body::from("internal server error\n"));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
+            response.into()
         })
     }
 }
@@ -66,7 +66,7 @@ mod tests {
         let mut taken = taken("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
         let echo = |request: http::Request<RequestBody>| http::Response::new(request.into_body().into_bytes().unwrap());
         assert_eq!(taken.line(), b"POST /a HTTP/1.1");
-        assert_eq!(taken.answer(&echo).into_body().next_chunk().unwrap().unwrap(), "abc");
+        assert_eq!(taken.answer(&echo).body_mut().next_chunk().unwrap().unwrap(), "abc");
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
         for (believed, expected) in [(true, "Some(192.0.2.7) https"), (false, "None http")] {
             let fields = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n";
             let mut taken = Taken { believed, ..taken(&format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n")) };
-            assert_eq!(taken.answer(&client).into_body().next_chunk().unwrap().unwrap(), expected);
+            assert_eq!(taken.answer(&client).body_mut().next_chunk().unwrap().unwrap(), expected);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tower_service::Service;
 
+use crate::answer::Answer;
 use crate::async_app::AsyncApp;
 use crate::async_body::AsyncBody;
 use crate::body::Body;
@@ -41,6 +42,12 @@ pub type Response = http::Response<Body>;
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request.  It may block; what that costs depends on the worker class.
     fn handle(&self, request: Request<'_>) -> Response;
+
+    /// As [`handle`](Self::handle), which it calls: what the event loop calls. To be implemented as well by a handler that
+    /// has a response's head as bytes already, and by one that calls another.
+    fn answer(&self, request: Request<'_>) -> Answer {
+        self.handle(request).into()
+    }
 }
 
 impl<F, B> Handler for F

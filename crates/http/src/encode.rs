@@ -39,6 +39,15 @@ pub enum ResponseError {
     /// The status is below 200: interim responses are the server's to send.
     #[error("the app answered with the interim status {0}; answer with 200 or above")]
     Interim(StatusCode),
+    /// The status is not three digits and a reason phrase.
+    #[error("the status is not like '200 OK'")]
+    Status,
+    /// A field's name is not a token.
+    #[error("the name of a field is not a token")]
+    Name,
+    /// A field's value has control characters.
+    #[error("the value of a field has characters that cannot be sent")]
+    Value,
     /// The Content-Length is no number, or there are two that differ.
     #[error("the app set a malformed or repeated Content-Length; leave it out, the server sets it")]
     Length,
@@ -111,7 +120,18 @@ fn write_head(
     }
     write_status_line(status, out);
     let said = write_app_fields(&response.headers, out)?;
+    write_rest(status, &said, length, exchange, date, out)
+}
 
+/// What the server has to say, after the status line and the app's fields.
+pub(crate) fn write_rest(
+    status: StatusCode,
+    said: &Said,
+    length: Option<u64>,
+    exchange: &Exchange,
+    date: &[u8; 29],
+    out: &mut Vec<u8>,
+) -> Result<(Outgoing, bool), ResponseError> {
     let (outgoing, content_length) = if status == StatusCode::NO_CONTENT {
         (Outgoing::None, None)
     } else if exchange.is_head && status != StatusCode::NOT_MODIFIED {
@@ -154,39 +174,48 @@ fn write_head(
 }
 
 /// What the app's fields say that concerns the server.
-#[derive(Default)]
-struct Said {
+#[derive(Debug, Default)]
+pub(crate) struct Said {
     date: bool,
     server: bool,
-    close: bool,
-    length: Option<u64>,
+    pub(crate) close: bool,
+    pub(crate) length: Option<u64>,
+}
+
+impl Said {
+    /// Takes note of a field, by its name in lower case; false if it is not to be sent as it is.
+    pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<bool, ResponseError> {
+        match name {
+            b"date" => self.date = true,
+            b"server" => self.server = true,
+            b"content-length" => {
+                let length = parse_length(value).ok_or(ResponseError::Length)?;
+                if self.length.is_some_and(|other| other != length) {
+                    return Err(ResponseError::Length);
+                }
+                self.length = Some(length);
+                return Ok(false);
+            }
+            b"connection" => {
+                let mut tokens = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.close |= tokens.any(|token| token.eq_ignore_ascii_case(b"close"));
+                return Ok(false);
+            }
+            b"transfer-encoding" if value.eq_ignore_ascii_case(b"chunked") => return Ok(false),
+            b"transfer-encoding" => return Err(ResponseError::TransferEncoding),
+            b"keep-alive" | b"proxy-connection" | b"te" | b"trailer" | b"upgrade" => return Ok(false),
+            _ => {}
+        }
+        Ok(true)
+    }
 }
 
 fn write_app_fields(headers: &http::HeaderMap, out: &mut Vec<u8>) -> Result<Said, ResponseError> {
     let mut said = Said::default();
     for (name, value) in headers {
-        let name = name.as_str();
-        let value = value.as_bytes();
-        match name {
-            "date" => said.date = true,
-            "server" => said.server = true,
-            "content-length" => {
-                let length = parse_length(value).ok_or(ResponseError::Length)?;
-                if said.length.is_some_and(|other| other != length) {
-                    return Err(ResponseError::Length);
-                }
-                said.length = Some(length);
-                continue;
-            }
-            "connection" => {
-                let mut tokens = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                said.close |= tokens.any(|token| token.eq_ignore_ascii_case(b"close"));
-                continue;
-            }
-            "transfer-encoding" if value.eq_ignore_ascii_case(b"chunked") => continue,
-            "transfer-encoding" => return Err(ResponseError::TransferEncoding),
-            "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" => continue,
-            _ => {}
+        let (name, value) = (name.as_str(), value.as_bytes());
+        if !said.note(name.as_bytes(), value)? {
+            continue;
         }
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");

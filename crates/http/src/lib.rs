@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod allow_list;
+mod answer;
 mod app;
 mod async_app;
 mod async_body;
@@ -38,12 +39,14 @@ mod limits;
 mod octets;
 mod parse;
 mod proxy;
+mod raw_head;
 mod refusal;
 mod request;
 mod scan;
 mod target;
 
 pub use allow_list::{AllowList, AllowListError};
+pub use answer::{Answer, AnswerHead};
 pub use app::{App, Handler, Response};
 pub use async_app::{AsyncAnswer, AsyncApp};
 pub use async_body::AsyncBody;
@@ -58,5 +61,6 @@ pub use framing::Framing;
 pub use head::{Head, HeadIndex, Version};
 pub use limits::Limits;
 pub use proxy::{ProxyHeader, ProxyProtocol, ProxyRefusal};
+pub use raw_head::RawHead;
 pub use refusal::Refusal;
 pub use request::{ConnectInfo, Request, RequestBody};

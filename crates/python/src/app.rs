@@ -1,6 +1,6 @@
 use http::StatusCode;
 use pyo3::prelude::*;
-use rserve::{Body, Handler, LoaderSettings, Request, Response};
+use rserve::{Answer, Body, Handler, LoaderSettings, Request, Response};
 
 use crate::environ::{Environ, Unfit};
 use crate::errors;
@@ -18,19 +18,26 @@ impl Wsgi {
         Ok(Self { app: app.clone().unbind(), environ: Environ::new(app.py(), settings)? })
     }
 
-    fn call(&self, py: Python<'_>, request: &mut Request<'_>) -> Result<Response, Unfit> {
+    fn call(&self, py: Python<'_>, request: &mut Request<'_>) -> Result<Answer, Unfit> {
         let environ = self.environ.of(py, request)?;
-        let start = Bound::new(py, StartResponse::default())?;
+        let start = StartResponse::new(py)?;
         let result = self.app.bind(py).call1((environ, &start))?;
-        Ok(body::response(&result, &start, request.head().request_line())?)
+        let answer = body::response(&result, &start, request.head().request_line())?;
+        drop(result);
+        StartResponse::give_back(start);
+        Ok(answer)
     }
 }
 
 impl Handler for Wsgi {
-    fn handle(&self, mut request: Request<'_>) -> Response {
+    fn handle(&self, request: Request<'_>) -> Response {
+        self.answer(request).into_response()
+    }
+
+    fn answer(&self, mut request: Request<'_>) -> Answer {
         Python::attach(|py| {
             closing::close_all(py);
-            self.call(py, &mut request).unwrap_or_else(|unfit| answer_unfit(py, &unfit, &request))
+            self.call(py, &mut request).unwrap_or_else(|unfit| answer_unfit(py, &unfit, &request).into())
         })
     }
 }

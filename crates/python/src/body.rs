@@ -3,13 +3,12 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyList, PyString, PyTuple};
-use rserve::{Body, Response};
+use rserve::{Answer, Body, RawHead};
 
 use crate::closing::{self, Closing};
 use crate::errors;
@@ -20,33 +19,45 @@ use crate::start_response::StartResponse;
 const COPIED: usize = 4 * 1024;
 
 /// What the app has returned, as a response.
-pub(crate) fn response(
-    returned: &Bound<'_, PyAny>,
-    start: &Bound<'_, StartResponse>,
-    line: &[u8],
-) -> PyResult<Response> {
-    if let Some(pieces) = listed(returned) {
-        let (status, headers, written) = started(start)?;
-        return Ok(head(status, headers, join(written, &pieces?)));
+pub(crate) fn response(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>, line: &[u8]) -> PyResult<Answer> {
+    if let Some(body) = listed(returned, start) {
+        return body;
     }
     let close = returned.getattr_opt(intern!(returned.py(), "close"))?.map(Bound::unbind);
     let closing = Leftover(Some(Closing { iterator: None, close, line: line.into() }));
     match sent_by_us(returned, start)? {
         // With the file open the app is needed no more.
-        Some((status, headers, file, length)) => Ok(head(status, headers, Body::reader(file, length))),
+        Some((head, file, length)) => Ok(Answer::new(head, Body::reader(file, length))),
         None => iterated(returned, start, closing),
     }
 }
 
-/// The pieces, if it is one of the plain sequences, which have no `close()` and run no code.
-fn listed<'py>(returned: &Bound<'py, PyAny>) -> Option<PyResult<Vec<Bound<'py, PyBytes>>>> {
+/// If it is one of the plain sequences, which have no `close()` and run no code.
+fn listed(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>) -> Option<PyResult<Answer>> {
     if let Ok(list) = returned.cast_exact::<PyList>() {
-        Some(list.iter().map(piece).collect())
+        Some(joined(list.iter(), start))
     } else if let Ok(tuple) = returned.cast_exact::<PyTuple>() {
-        Some(tuple.iter().map(piece).collect())
+        Some(joined(tuple.iter(), start))
     } else {
         None
     }
+}
+
+fn joined<'py>(
+    mut pieces: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+    start: &Bound<'py, StartResponse>,
+) -> PyResult<Answer> {
+    let (head, mut written) = started(start)?;
+    if pieces.len() == 1
+        && written.is_empty()
+        && let Some(only) = pieces.next()
+    {
+        return Ok(Answer::new(head, bytes(&piece(only)?).into()));
+    }
+    for next in pieces {
+        written.extend_from_slice(piece(next)?.as_bytes());
+    }
+    Ok(Answer::new(head, written.into()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what iterators give")]
@@ -60,18 +71,6 @@ fn piece(piece: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
     }
 }
 
-fn join(mut written: Vec<u8>, pieces: &[Bound<'_, PyBytes>]) -> Body {
-    match pieces {
-        [only] if written.is_empty() => bytes(only).into(),
-        pieces => {
-            for piece in pieces {
-                written.extend_from_slice(piece.as_bytes());
-            }
-            written.into()
-        }
-    }
-}
-
 fn bytes(piece: &Bound<'_, PyBytes>) -> Bytes {
     let bytes = piece.as_bytes();
     if bytes.len() <= COPIED {
@@ -81,29 +80,22 @@ fn bytes(piece: &Bound<'_, PyBytes>) -> Bytes {
     }
 }
 
-fn started(start: &Bound<'_, StartResponse>) -> PyResult<(StatusCode, HeaderMap, Vec<u8>)> {
+fn started(start: &Bound<'_, StartResponse>) -> PyResult<(RawHead, Vec<u8>)> {
     start.borrow_mut().take().ok_or_else(|| PyRuntimeError::new_err("the app did not call start_response"))
 }
 
-fn head(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// A response that we can read from a file ourselves: status, headers, file and length.
-type FromFile = (StatusCode, HeaderMap, File, u64);
+/// A response that we can send from a file ourselves: its head, the file, and the length.
+type FromFile = (RawHead, File, u64);
 
 fn sent_by_us(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>) -> PyResult<Option<FromFile>> {
     let Ok(wrapper) = returned.cast_exact::<FileWrapper>() else { return Ok(None) };
     let Some((file, left)) = wrapper.borrow().plain_file(returned.py()) else { return Ok(None) };
-    let (status, headers, written) = started(start)?;
+    let (head, written) = started(start)?;
     if !written.is_empty() {
         return Err(PyRuntimeError::new_err("the app has both used write() and returned a file"));
     }
-    let stated = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Some((status, headers, file, stated.unwrap_or(left).min(left))))
+    let length = head.content_length().map_or(left, |stated| stated.min(left));
+    Ok(Some((head, file, length)))
 }
 
 /// Sees to it that what must be closed is, wherever the response ends.
@@ -117,11 +109,7 @@ impl Drop for Leftover {
     }
 }
 
-fn iterated(
-    returned: &Bound<'_, PyAny>,
-    start: &Bound<'_, StartResponse>,
-    mut closing: Leftover,
-) -> PyResult<Response> {
+fn iterated(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>, mut closing: Leftover) -> PyResult<Answer> {
     if returned.is_instance_of::<PyBytes>()
         || returned.is_instance_of::<PyString>()
         || returned.is_instance_of::<PyByteArray>()
@@ -140,28 +128,23 @@ fn iterated(
     })?;
     // The head goes with the first piece: until then the app may change its mind.
     let first = next_piece(&mut iterator)?;
-    let (status, headers, mut written) = started(start)?;
-    let Some(first) = first else { return Ok(head(status, headers, written.into())) };
+    let (head, mut written) = started(start)?;
+    let Some(first) = first else { return Ok(Answer::new(head, written.into())) };
     let all = if written.is_empty() {
         bytes(&first)
     } else {
         written.extend_from_slice(first.as_bytes());
         written.into()
     };
-    let stated = headers.get(header::CONTENT_LENGTH).map(header::HeaderValue::as_bytes);
-    if stated.is_some_and(|stated| is_number(stated, all.len())) {
+    if head.content_length() == Some(all.len() as u64) {
         if let Some(closing) = &mut closing.0 {
             closing.iterator = Some(iterator.unbind());
         }
-        return Ok(head(status, headers, all.into()));
+        return Ok(Answer::new(head, all.into()));
     }
     let (iterator, start) = (iterator.unbind(), start.clone().unbind());
     let rest = Pieces { first: Some(all), iterator, start, closing, _unfinished: Unfinished::new() };
-    Ok(head(status, headers, Body::stream(rest)))
-}
-
-fn is_number(text: &[u8], number: usize) -> bool {
-    str::from_utf8(text).ok().and_then(|text| text.parse().ok()) == Some(number)
+    Ok(Answer::new(head, Body::stream(rest)))
 }
 
 /// The next piece that has bytes in it.

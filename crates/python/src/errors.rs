@@ -1,6 +1,7 @@
 //! What goes wrong in Python code, and what it says to `wsgi.errors`: both go into the log.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -25,6 +26,16 @@ pub(crate) fn log(py: Python<'_>, raised: &PyErr, request_line: &[u8], what: &st
     // On lines of its own, as people know it.
     let traceback = format!("\n{}", traceback(raised, py));
     tracing::error!(%request, %traceback, "{what}");
+}
+
+/// Warns of a response's field that is the server's, once for each name: apps that set one do so all the time.
+pub(crate) fn say_once(name: &str) {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let (name, mut said) = (name.to_ascii_lowercase(), SAID.lock().unwrap_or_else(PoisonError::into_inner));
+    if !said.contains(&name) {
+        tracing::warn!("the app sets the response header {name}, which is the server's; it is left out");
+        said.push(name);
+    }
 }
 
 /// Why an app could not be loaded: with a traceback if its own code has failed.

@@ -103,6 +103,12 @@ impl Host for Interpreter {
     }
 }
 
+/// Whether nobody else has a reference to it.
+pub(crate) fn is_ours_alone<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: the object is alive, and the thread is attached.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
 /// Calls into the Python side of this crate.
 fn call(name: &str) {
     if let Err(raised) = Python::attach(|py| loader::ours(py)?.call_method0(name).map(drop)) {

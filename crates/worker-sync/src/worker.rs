@@ -31,9 +31,9 @@ fn build(site: &Site, cx: &mut Context) -> Result<Box<dyn Worker>, BootError> {
 impl SyncWorker {
     fn serve(&mut self, mut request: Taken, cx: &Context) -> io::Result<()> {
         cx.begin_request(self.events.now(), request.line());
-        let response = request.answer(&*self.app);
+        let answer = request.answer(&*self.app);
         // Sending may run the app too: it gives the body piece by piece.
-        let sent = self.events.respond(cx, request, response);
+        let sent = self.events.respond(cx, request, answer);
         cx.end_request();
         sent
     }

@@ -182,6 +182,11 @@ def status(environ, start_response):
     return [b"body"] if line[:3] not in ("204", "304") else []
 
 
+def shouts(environ, start_response):
+    start_response("299 All Is W\xe9ll", [("x-sHoUt", "1"), ("X-Shout", "2"), ("server", "mine")])
+    return (b"shou", b"ted")
+
+
 def headers(environ, start_response):
     start_response("200 OK", [
         ("Content-Type", "text/plain"), ("X-Latin", "caf\xe9"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"),
@@ -223,7 +228,7 @@ def pid(environ, start_response):
 
 ROUTES = {f"/{app.__name__}": app for app in (
     environ, read, length, counted, stream, held_stream, endless, threads, sized_stream, late_start, writes, writes_in_stream,
-    changes_its_mind, changes_its_mind_too_late, file, status, headers, hop_by_hop, errors, stuck, interrupted, pid,
+    changes_its_mind, changes_its_mind_too_late, file, status, shouts, headers, hop_by_hop, errors, stuck, interrupted, pid,
 )}
 
 

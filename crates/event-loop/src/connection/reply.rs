@@ -1,7 +1,7 @@
 use std::mem;
 
-use http::{HeaderMap, StatusCode};
-use rserve_http::{Outgoing, Response, encode_error, encode_head};
+use http::StatusCode;
+use rserve_http::{Answer, Body, Outgoing, Response, encode_error};
 
 use super::{Connection, Said, State, Step, Writing};
 use crate::close_reason::CloseReason;
@@ -21,41 +21,42 @@ impl Connection {
     pub(crate) fn respond(
         &mut self,
         incoming: Box<Incoming>,
-        response: Response,
+        answer: Answer,
         fed: Option<Fed>,
         shared: &mut Shared,
     ) -> Step {
         let mut exchange = incoming.head().index().exchange();
         exchange.keep_alive &= shared.keeps_connections();
-        let is_small = fed.is_none() && response.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
+        let is_small = fed.is_none() && answer.body().in_memory().is_some_and(|bytes| bytes.len() <= COPIED);
         if !is_small && self.has_output() {
             // Earlier responses go even if this one fails. If the client has left, sending this one tells.
             let _ = self.flush(shared);
         }
         let output = shared.outputs.bytes_of(&mut self.output);
-        let (mut parts, body) = response.into_parts();
+        let (mut head, body) = answer.into_parts();
         let length = fed.as_ref().map_or_else(|| body.len(), |fed| fed.length);
-        let (framing, persist) = match encode_head(&parts, length, &exchange, shared.date.at(shared.now), output) {
+        let (framing, persist) = match head.encode(length, &exchange, shared.date.at(shared.now), output) {
             Ok(encoded) => encoded,
             Err(error) => {
                 tracing::error!(request = %incoming.line(), %error, "a response cannot be sent");
                 let (text, close) = ("internal server error", !exchange.keep_alive || exchange.is_head);
                 let date = shared.date.at(shared.now);
                 encode_error(StatusCode::INTERNAL_SERVER_ERROR, text, close, date, output);
-                (parts.status, parts.headers) = (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
+                head = Answer::from(failed()).into_parts().0;
                 (Outgoing::None, !close)
             }
         };
         if !is_small {
             let source = fed.map_or(Source::Body(body), |fed| Source::Feed(fed.feed));
-            let said = shared.is_watched().then(|| Box::new(Said { status: parts.status, fields: parts.headers }));
+            let is_watched = shared.is_watched();
+            let said = is_watched.then(|| Box::new(Said { status: head.status(), fields: head.into_fields() }));
             return self.send_body(incoming, source, framing, persist, said, shared);
         }
         let body = if framing == Outgoing::None { &[][..] } else { body.in_memory().unwrap_or_default() };
         output.extend_from_slice(body);
         let is_much = output.len() >= OUTPUT;
         if shared.is_watched() {
-            self.tell(&incoming, parts.status, &parts.headers, body.len() as u64, shared);
+            self.tell(&incoming, head.status(), &head.into_fields(), body.len() as u64, shared);
         }
         if is_much {
             // What follows depends on the next request, and on whether this one went.
@@ -170,4 +171,10 @@ impl Connection {
             self.end(CloseReason::LastResponse, shared)
         }
     }
+}
+
+fn failed() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }

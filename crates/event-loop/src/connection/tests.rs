@@ -43,7 +43,7 @@ impl Pair {
 
     pub(super) fn answer(&mut self, body: impl Into<Body>) -> Step {
         let incoming = self.connection.take_request().unwrap();
-        let step = self.connection.respond(incoming, Response::new(body.into()), None, &mut self.shared);
+        let step = self.connection.respond(incoming, Response::new(body.into()).into(), None, &mut self.shared);
         self.flush(step)
     }
 
@@ -314,7 +314,7 @@ fn a_body_that_fails_or_lies_about_its_length_cuts_the_connection() {
         let mut pair = Pair::new(Some(SECOND));
         assert_eq!(pair.send(GET), Step::Request);
         let incoming = pair.connection.take_request().unwrap();
-        let step = pair.connection.respond(incoming, response, None, &mut pair.shared);
+        let step = pair.connection.respond(incoming, response.into(), None, &mut pair.shared);
         assert_eq!(step, Step::Close(CloseReason::BodyFailed));
     }
 }
@@ -325,7 +325,7 @@ fn a_response_that_cannot_be_sent_becomes_a_500_and_the_connection_goes_on() {
     assert_eq!(pair.send(GET), Step::Request);
     let incoming = pair.connection.take_request().unwrap();
     let response = http::Response::builder().header("content-length", "seven").body("hello".into()).unwrap();
-    let step = pair.connection.respond(incoming, response, None, &mut pair.shared);
+    let step = pair.connection.respond(incoming, response.into(), None, &mut pair.shared);
     assert_eq!(pair.flush(step), Step::Wait);
     assert!(pair.received().starts_with("HTTP/1.1 500"));
     assert_eq!(pair.send(GET), Step::Request);

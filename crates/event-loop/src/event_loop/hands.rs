@@ -81,9 +81,9 @@ impl EventLoop {
     /// What `epoll_ctl(2)` says.
     pub fn finish(&mut self, cx: &Context, done: Done) -> io::Result<()> {
         match done.0 {
-            Outcome::Answered { taken, response, fed, more } => {
+            Outcome::Answered { taken, answer, fed, more } => {
                 self.hands.taken += usize::from(more);
-                self.respond_with(cx, taken, response, fed)
+                self.respond_with(cx, taken, answer, fed)
             }
             Outcome::Fed { key, over } => {
                 self.hands.taken -= usize::from(over);

@@ -35,7 +35,7 @@ fn answer(pair: &mut Pair, size: usize) -> Step {
 
 fn respond(pair: &mut Pair, body: impl Into<Body>) -> Step {
     let incoming = pair.connection.take_request().unwrap();
-    pair.connection.respond(incoming, Response::new(body.into()), None, &mut pair.shared)
+    pair.connection.respond(incoming, Response::new(body.into()).into(), None, &mut pair.shared)
 }
 
 /// Reads to the end of what comes, letting the connection write on whenever it wants to. `turn` sees each step.
@@ -242,7 +242,7 @@ fn a_client_that_has_left_is_found_out_by_the_flush() {
     let incoming = pair.connection.take_request().unwrap();
     pair.client.shutdown(Shutdown::Both).unwrap();
     assert_eq!(pair.connection.flush(&mut pair.shared), Step::Wait);
-    let step = pair.connection.respond(incoming, Response::new("2".into()), None, &mut pair.shared);
+    let step = pair.connection.respond(incoming, Response::new("2".into()).into(), None, &mut pair.shared);
     assert_eq!(step, Step::Wait);
     assert_eq!(pair.connection.flush(&mut pair.shared), Step::Close(CloseReason::ResponseCut));
 }
