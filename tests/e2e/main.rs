@@ -28,6 +28,7 @@ mod rolling;
 mod serving;
 mod settings;
 mod shell;
+mod statsd;
 mod supervision;
 mod support;
 mod threaded;

@@ -48,6 +48,11 @@ pub trait Program {
         Some(Vec::new())
     }
 
+    /// There are so many worker processes now, and were not before. Called in the arbiter. The default does nothing.
+    fn workers_changed(&mut self, workers: u16) {
+        let _ = workers;
+    }
+
     /// Opens the log files anew, which may have been moved away (SIGUSR1). Called in the arbiter, and in each worker between
     /// two of its steps. The default does nothing.
     fn reopen_logs(&mut self) {}

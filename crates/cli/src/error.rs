@@ -1,6 +1,7 @@
 use std::{io, path::PathBuf};
 
 use rserve_arbiter::{Exit, IdentityError};
+use rserve_telemetry::StatsdAddress;
 
 /// Why the server did not start, in words for the person who typed the command. Each is one or two lines.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub(crate) enum Error {
     OnlyPython { flag: &'static str, app: &'static str },
     #[error("cannot change to the folder {}: {}", folder.display(), plain(source))]
     Chdir { folder: PathBuf, source: io::Error },
+    #[error("cannot use --statsd-host {address}: {}", plain(source))]
+    Statsd { address: StatsdAddress, source: io::Error },
     #[error("cannot open the log file {}: {}", path.display(), plain(source))]
     LogFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -37,7 +40,7 @@ impl Error {
         match self {
             Self::Usage(_) | Self::UnknownClass { .. } | Self::OnlyPython { .. } | Self::Chdir { .. } => Exit::Usage,
             Self::UnknownApp { .. } | Self::PythonApp(_) => Exit::AppLoad,
-            Self::LogFile { .. } => Exit::Failed,
+            Self::Statsd { .. } | Self::LogFile { .. } => Exit::Failed,
             Self::Identity(IdentityError::Forbidden { .. } | IdentityError::LookUp { .. }) => Exit::Failed,
             Self::Identity(_) => Exit::Usage,
             Self::App(error) => error.exit(),

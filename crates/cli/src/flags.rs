@@ -10,7 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Command, CommandFactory, Parser, ValueEnum, value_parser};
 use rserve_arbiter::Bind;
 use rserve_http::AllowList;
-use rserve_telemetry::Format;
+use rserve_telemetry::{Format, StatsdAddress};
 
 use crate::version::LONG;
 
@@ -201,6 +201,18 @@ pub(crate) struct Flags {
     /// Serve metrics for Prometheus at this address; a port alone is one of 127.0.0.1 [default: none]
     #[arg(long, value_name = "ADDRESS", help_heading = LOGGING, value_parser = values::local_address)]
     pub(crate) metrics_bind: Option<Bind>,
+
+    /// Send metrics to the statsd server at host:port or unix://PATH, with gunicorn's names [default: none]
+    #[arg(long, value_name = "ADDRESS", help_heading = LOGGING)]
+    pub(crate) statsd_host: Option<StatsdAddress>,
+
+    /// What stands before the names of these metrics
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = LOGGING)]
+    pub(crate) statsd_prefix: String,
+
+    /// Tags behind each of them, with commas between them, for Datadog's statsd
+    #[arg(long, value_name = "TAGS", default_value = "", hide_default_value = true, help_heading = LOGGING)]
+    pub(crate) dogstatsd_tags: String,
 
     /// Send what the app prints to the --log-file, too
     #[arg(long, help_heading = LOGGING)]

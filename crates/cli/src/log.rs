@@ -11,9 +11,13 @@ use std::{
 };
 
 use rserve_arbiter::Identity;
-use rserve_telemetry::LogFile;
-use tracing::{Level, error, warn};
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
+use rserve_telemetry::{LogFile, Statsd};
+use tracing::{Event, Level, Subscriber, error, warn};
+use tracing_subscriber::{
+    Layer,
+    filter::Targets,
+    layer::{self, SubscriberExt},
+};
 
 use crate::{
     Error,
@@ -28,6 +32,8 @@ pub(crate) struct Log {
     file: Arc<LogFile>,
     captures: bool,
     owner: Identity,
+    /// Is told of warnings and errors.
+    pub(crate) statsd: Option<Arc<Statsd>>,
 }
 
 impl Log {
@@ -37,10 +43,10 @@ impl Log {
     pub(crate) fn init(flags: &Flags, owner: &Identity) -> Result<Self, Error> {
         let file = open(&flags.log_file, LogFile::standard_error)?;
         let captures = flags.capture_output && file.path().is_some();
-        let log = Self { file: Arc::new(file), captures, owner: owner.clone() };
+        let log = Self { file: Arc::new(file), captures, owner: owner.clone(), statsd: statsd(flags)? };
         log.own();
         log.capture().map_err(|source| Error::LogFile { path: flags.log_file.clone(), source })?;
-        subscribe(&log.file, flags.log_level, flags.log_format);
+        subscribe(&log, flags.log_level, flags.log_format);
         Ok(log)
     }
 
@@ -88,7 +94,16 @@ pub(crate) fn reopen(file: &LogFile) {
     }
 }
 
-fn subscribe(file: &Arc<LogFile>, level: LogLevel, format: LogFormat) {
+fn statsd(flags: &Flags) -> Result<Option<Arc<Statsd>>, Error> {
+    let Some(address) = &flags.statsd_host else { return Ok(None) };
+    match Statsd::open(address, &flags.statsd_prefix, &flags.dogstatsd_tags) {
+        Ok(statsd) => Ok(Some(Arc::new(statsd))),
+        Err(source) => Err(Error::Statsd { address: address.clone(), source }),
+    }
+}
+
+fn subscribe(log: &Log, level: LogLevel, format: LogFormat) {
+    let (file, counted) = (&log.file, log.statsd.clone().map(Counted));
     let is_terminal = file.path().is_none() && io::stderr().is_terminal();
     let colours = is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let file = Arc::clone(file);
@@ -102,9 +117,10 @@ fn subscribe(file: &Arc<LogFile>, level: LogLevel, format: LogFormat) {
     let frames = ["h2", "hyper"].map(|target| (target, Level::WARN));
     let filter = Targets::new().with_default(max_level(level)).with_targets(frames);
     let _ = match format {
-        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish().with(filter)),
+        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish().with(filter).with(counted)),
         LogFormat::Json => {
-            tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish().with(filter))
+            let subscriber = subscriber.json().flatten_event(true).finish();
+            tracing::subscriber::set_global_default(subscriber.with(filter).with(counted))
         }
     };
 }
@@ -115,6 +131,19 @@ const fn max_level(level: LogLevel) -> Level {
         LogLevel::Info => Level::INFO,
         LogLevel::Warning => Level::WARN,
         LogLevel::Error | LogLevel::Critical => Level::ERROR,
+    }
+}
+
+/// Counts lines by their level, as gunicorn does.
+struct Counted(Arc<Statsd>);
+
+impl<S: Subscriber> Layer<S> for Counted {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        match *event.metadata().level() {
+            Level::ERROR => self.0.increment("gunicorn.log.error"),
+            Level::WARN => self.0.increment("gunicorn.log.warning"),
+            _ => {}
+        }
     }
 }
 

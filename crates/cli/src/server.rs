@@ -259,7 +259,7 @@ impl Program for Running {
         let Plan { class, site, telemetry, .. } = &self.plan;
         let app = self.preloaded.clone().map_or_else(|| self.server.load(&site.app), Ok)?;
         let app = site.health.clone().before(app);
-        let http = HttpSettings { watch: telemetry.watch(cx), ..site.http.clone() };
+        let http = HttpSettings { watch: telemetry.watch(cx, self.log.statsd.as_ref()), ..site.http.clone() };
         (class.build)(&Site { app, http, threads: site.threads }, cx)
     }
 
@@ -280,6 +280,12 @@ impl Program for Running {
 
     fn inform(&mut self, asked: &[u8], status: &mut dyn FnMut() -> Status) -> Option<Vec<u8>> {
         answer_metrics(asked, status)
+    }
+
+    fn workers_changed(&mut self, workers: u16) {
+        if let Some(statsd) = &self.log.statsd {
+            statsd.gauge("gunicorn.workers", workers.into());
+        }
     }
 
     fn reopen_logs(&mut self) {

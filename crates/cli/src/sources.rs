@@ -36,8 +36,19 @@ const VARIABLES: [Variable; 2] = [
 ];
 
 /// What a reload leaves alone: what is set up once, and what the kernel has been told of the listeners.
-const NEEDS_RESTART: [&str; 8] =
-    ["backlog", "capture_output", "log_file", "log_format", "log_level", "metrics_bind", "pid", "reuse_port"];
+const NEEDS_RESTART: [&str; 11] = [
+    "backlog",
+    "capture_output",
+    "dogstatsd_tags",
+    "log_file",
+    "log_format",
+    "log_level",
+    "metrics_bind",
+    "pid",
+    "reuse_port",
+    "statsd_host",
+    "statsd_prefix",
+];
 
 struct Variable {
     name: &'static str,

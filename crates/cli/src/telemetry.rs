@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rserve_arbiter::{Context, Identity};
 use rserve_event_loop::Watch;
-use rserve_telemetry::{AccessLog, Format, LogFile, Metered, Observers};
+use rserve_telemetry::{AccessLog, Format, LogFile, Metered, Observers, Statsd};
 
 use crate::{Error, flags::Flags, log};
 
@@ -25,13 +25,16 @@ impl Telemetry {
     }
 
     /// For a worker, in its own process.
-    pub(crate) fn watch(&self, cx: &Context) -> Watch {
+    pub(crate) fn watch(&self, cx: &Context, statsd: Option<&Arc<Statsd>>) -> Watch {
         let mut observers = Observers::default();
         if let Some((file, format)) = &self.access {
             observers = observers.and(AccessLog::new(Arc::clone(file), Arc::clone(format)));
         }
         if self.metered {
             observers = observers.and(Metered::new(cx.meters()));
+        }
+        if let Some(statsd) = statsd {
+            observers = observers.and(Arc::clone(statsd));
         }
         observers.watch()
     }

@@ -42,6 +42,24 @@ pub trait Observer: Send + Sync {
     }
 }
 
+impl<T: Observer + ?Sized> Observer for Arc<T> {
+    fn answered(&self, answered: &Answered<'_>) {
+        (**self).answered(answered);
+    }
+
+    fn connections(&self, census: &Census) {
+        (**self).connections(census);
+    }
+
+    fn flush(&self) {
+        (**self).flush();
+    }
+
+    fn fields(&self) -> &[HeaderName] {
+        (**self).fields()
+    }
+}
+
 /// Who is told of what a worker answers; nobody by default, which costs nothing.
 #[derive(Clone, Default)]
 pub struct Watch(Option<Arc<dyn Observer>>);

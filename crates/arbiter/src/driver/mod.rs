@@ -64,6 +64,7 @@ pub(crate) struct Driver {
     diag: Option<SockDiag>,
     books: Books,
     tally: Tally,
+    told_workers: u16,
     desk: Desk,
     successor: Option<Successor>,
     /// Since when a SIGTERM waits for the successor to serve.
@@ -115,6 +116,7 @@ impl Driver {
             diag: None,
             books: Books::default(),
             tally: Tally::default(),
+            told_workers: 0,
             desk: Desk::open(&settings, predecessor.is_some())?,
             successor: None,
             stop_waits: None,
@@ -182,8 +184,13 @@ impl Driver {
         }
     }
 
-    /// Serves whoever asks how the server does.
+    /// Tells how many workers there are, and serves whoever asks how the server does.
     fn attend(&mut self, program: &mut dyn Program) {
+        let workers = self.workers.len() as u16;
+        if workers != self.told_workers {
+            self.told_workers = workers;
+            program.workers_changed(workers);
+        }
         let (now, mut desk) = (now(), std::mem::take(&mut self.desk));
         desk.reopen(&self.settings, self.predecessor.as_ref().is_some_and(Predecessor::is_alive));
         desk.serve(now, program, &mut || self.status(now));
