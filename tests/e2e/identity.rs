@@ -187,6 +187,7 @@ fn unix_socket_belongs_to_the_workers_user() {
 fn umask_is_that_of_the_workers_and_of_unix_sockets() {
     let dir = tempfile::tempdir().unwrap();
     let (builder, path) = socket_in(dir.path());
+    // Each takes the socket over from one that was killed.
     for (builder, mask, mode) in [
         (builder.clone().args(["-m", "027"]), Some("0027"), 0o750),
         (builder.clone().settings_file("umask = 0o077"), Some("0077"), 0o700),

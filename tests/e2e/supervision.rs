@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 use nix::sys::signal::Signal::{SIGCONT, SIGILL, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
 
 use crate::support::{
-    Server, Target, alive, each_class,
+    Server, Target, alive, each_class, free_port,
     http::{Conn, get, request},
     load::{Load, Shape},
     send, turn, wait_until,
@@ -183,11 +183,12 @@ fn successor_of_an_arbiter_that_was_killed_takes_over_what_it_left() {
     let target = Target::Unix(socket.clone());
     let builder = Server::builder("sync").args(["--pid", pid.to_str().unwrap()]);
     let builder = builder.workers(2).address(format!("unix:{}", socket.display()), target.clone());
+    let port = free_port();
+    let builder = builder.address(format!("127.0.0.1:{port}"), Target::Tcp(([127, 0, 0, 1], port).into()));
     let mut killed = builder.clone().start();
-    let workers = killed.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    killed.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
     killed.signal(SIGKILL);
     killed.wait_exit(Duration::from_secs(5));
-    assert!(wait_until(Duration::from_secs(5), || !workers.iter().any(|&worker| alive(worker))));
     assert!(socket.exists() && pid.exists(), "it had no time to clear them away");
     let mut next = builder.start();
     assert_eq!(fs::read_to_string(&pid).unwrap().trim(), next.pid().to_string());

@@ -89,6 +89,15 @@ impl Error {
         }
     }
 
+    /// Whether somebody else has the address, who may be about to let go of it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        match self {
+            Self::SocketInUse(_) => true,
+            Self::Bind { cause, .. } => cause.kind() == io::ErrorKind::AddrInUse,
+            _ => false,
+        }
+    }
+
     pub(crate) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
     }

@@ -1,10 +1,13 @@
+use std::thread;
+use std::time::Duration;
+
 use tracing::error;
 
 use crate::driver::Driver;
 use crate::inherit::{Giver, Inheritance, Predecessor};
 use crate::listener::Listener;
 use crate::page::MAX_LISTENERS;
-use crate::{Built, Context, Error, Exit, Host, Program, Settings};
+use crate::{Bind, Built, Context, Error, Exit, Host, Program, Settings};
 
 /// The parent process: it owns the listeners, and keeps the workers.
 ///
@@ -42,7 +45,7 @@ impl Arbiter {
             listeners = inherited;
         } else {
             for bind in &settings.binds {
-                listeners.extend(Listener::bind(bind, &settings, &mut inherited)?);
+                listeners.extend(bind_patiently(bind, &settings, &mut inherited)?);
             }
             // What is left is not wanted any more. Our predecessor holds it still, and its file too.
             inherited.iter_mut().for_each(Listener::leave_file);
@@ -80,4 +83,15 @@ impl Arbiter {
             }
         }
     }
+}
+
+/// The workers of a server that was killed hold its listeners for a moment longer than it lives itself.
+fn bind_patiently(bind: &Bind, settings: &Settings, inherited: &mut Vec<Listener>) -> Result<Vec<Listener>, Error> {
+    for _ in 0..10 {
+        match Listener::bind(bind, settings, inherited) {
+            Err(error) if error.is_in_use() => thread::sleep(Duration::from_millis(50)),
+            other => return other,
+        }
+    }
+    Listener::bind(bind, settings, inherited)
 }

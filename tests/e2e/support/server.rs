@@ -308,7 +308,10 @@ impl Builder {
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> Server {
         let server = self.spawn();
-        server.wait_for_line(READY_WITHIN, "readiness", |line| line.text.contains("listening"));
+        // Not that somebody else is listening.
+        server.wait_for_line(READY_WITHIN, "readiness", |line| {
+            line.text.contains("listening on http") || line.text.contains("listening on unix")
+        });
         server
     }
 
