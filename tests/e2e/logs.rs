@@ -166,6 +166,14 @@ fn output_is_captured_if_it_is_wanted() {
         assert!(wait_until(SOON, moved), "{args:?}");
         assert_eq!([link(1) == log.0, link(2) == log.0], [captured; 2], "{args:?}");
     }
+    let sources: [fn(Builder) -> Builder; 2] = [
+        |builder| builder.settings_file("capture_output = true"),
+        |builder| builder.env("RSERVE_CMD_ARGS", "--capture-output"),
+    ];
+    for source in sources {
+        let (server, log) = start(source(Server::builder("sync")));
+        assert_eq!(fs::read_link(format!("/proc/{}/fd/1", server.workers()[0])).unwrap(), log.0);
+    }
     // There is nothing to capture it into.
     Server::builder("sync").args(["--capture-output"]).start();
 }

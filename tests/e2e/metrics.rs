@@ -230,6 +230,7 @@ fn address_that_is_in_use_is_an_error() {
     let port = taken.local_addr().unwrap().port();
     let mut server = Server::builder("sync").args(["--metrics-bind", &port.to_string()]).spawn();
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
+    server.wait_for_line(SOON, "the way out", |line| line.text.contains("choose another with --metrics-bind"));
 }
 
 /// The successor has the address once its predecessor is gone.

@@ -65,7 +65,7 @@ impl Desk {
     fn try_to_open(&mut self, settings: &Settings) -> Result<(), Error> {
         if let Some(bind) = &settings.desk {
             let settings = Settings { reuse_port: false, ..settings.clone() };
-            self.listeners = Listener::bind(bind, &settings, &mut Vec::new())?;
+            self.listeners = Listener::bind(bind, &settings, &mut Vec::new()).map_err(as_ours)?;
             for listener in &self.listeners {
                 listener.listen(VISITORS as u32).map_err(Error::system("listen for --metrics-bind"))?;
                 info!("metrics at {}", listener.name());
@@ -97,6 +97,18 @@ impl Desk {
         let surplus = self.visitors.len().saturating_sub(VISITORS);
         self.visitors.drain(..surplus);
         self.visitors.retain_mut(|visitor| visitor.until > now && visitor.serve(program, status));
+    }
+}
+
+/// The flag that says where is another than for all other listeners.
+fn as_ours(error: Error) -> Error {
+    match error {
+        Error::Bind { address, cause, advice } if advice.contains("--bind") => Error::Bind {
+            address,
+            cause,
+            advice: "; stop the program that uses it, or choose another with --metrics-bind",
+        },
+        error => error,
     }
 }
 
