@@ -34,7 +34,10 @@ const MOST_WORKERS: u32 = 1024;
 #[command(name = "rserve", version, long_version = LONG, help_template = TEMPLATE, max_term_width = 110, allow_negative_numbers = true)]
 #[command(args_override_self = true)] // of a flag that is given twice the last counts, as with gunicorn
 #[command(about = "A pre-fork application server that stops without losing a connection.", long_about = None)]
-#[command(after_help = "`rserve drain-check` shows what a stop under load loses: `rserve drain-check --help`.")]
+#[command(
+    after_help = "`rserve drain-check` shows what a stop under load loses; `rserve shell` prints completions and man \
+                        pages. Each has a --help."
+)]
 pub(crate) struct Flags {
     /// The app to serve, by name [default: the first one built in]
     pub(crate) app: Option<String>,

@@ -87,6 +87,8 @@ impl Server {
     /// Does what the command line says and blocks until the server has stopped. Call it from `main`, before any thread
     /// is started: it forks.
     ///
+    /// From then on `std::env::args` must not be called: ps(1) is shown the titles of the processes in its memory.
+    ///
     /// What goes wrong before the start is written to standard error in one or two lines. The exit codes are those of
     /// [`Exit`].
     pub fn main(self) -> ExitCode {
