@@ -138,6 +138,7 @@ fn a_queue_is_served_after_the_signal(example: bool) -> Tested {
 fn the_example_waits_for_silent_clients() -> Tested {
     let (mut server, address) = start(true)?;
     let mut silent = connect(address)?;
+    // The time itself is what is tested: each of these is longer than a worker may go without a beat.
     std::thread::sleep(Duration::from_millis(1500));
     kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM)?;
     std::thread::sleep(Duration::from_millis(1500));
@@ -186,7 +187,7 @@ fn a_stuck_worker_is_replaced() -> Tested {
             assert_ne!(first, second);
             assert!(began.elapsed() > Duration::from_millis(900), "killed after {:?}", began.elapsed());
         } else {
-            // Several times as long as the other one had to live.
+            // The time itself is what is tested: it is several times as long as the other one had to live.
             std::thread::sleep(Duration::from_millis(3500));
         }
         kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM)?;

@@ -14,8 +14,8 @@ use rserve_drain_check::Check;
 
 use crate::{
     flags::{number, seconds},
-    server::{complain, show},
-    usage::{Answer, answer},
+    terminal::{complain, show},
+    usage::answer,
 };
 
 /// The word that asks for it. No app can be called so.
@@ -69,16 +69,7 @@ pub(crate) struct Flags {
 pub(crate) fn run(words: &[OsString]) -> Exit {
     let flags = match Flags::try_parse_from(words) {
         Ok(flags) => flags,
-        Err(error) => match answer(&error) {
-            Answer::Shown(text) => {
-                show(text);
-                return Exit::Ok;
-            }
-            Answer::Wrong(text) => {
-                complain(text);
-                return Exit::Usage;
-            }
-        },
+        Err(error) => return answer(&error).give(),
     };
     if let Some(bind) = flags.options.iter().find(|word| is_bind(word)) {
         complain(format!("{} is drain-check's to choose: leave it out", bind.display()));

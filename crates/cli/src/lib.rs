@@ -101,6 +101,7 @@ mod server;
 mod shell;
 mod sources;
 mod telemetry;
+mod terminal;
 mod usage;
 mod version;
 

@@ -1,8 +1,6 @@
 use std::{
     env,
     ffi::OsString,
-    fmt::Display,
-    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -25,7 +23,7 @@ use crate::{
     shell,
     sources::{Said, Sources},
     telemetry::Telemetry,
-    usage::Answer,
+    terminal::{complain, show},
 };
 
 /// A program that is `rserve` with your apps and your worker classes in it: its whole command line, from parsing to
@@ -107,14 +105,7 @@ impl Server {
         }
         let sources = match Sources::new(self.settings(), words, Path::new(""), |name| env::var_os(name)) {
             Ok(sources) => sources,
-            Err(Answer::Shown(text)) => {
-                show(text);
-                return Exit::Ok;
-            }
-            Err(Answer::Wrong(text)) => {
-                complain(text);
-                return Exit::Usage;
-            }
+            Err(answer) => return answer.give(),
         };
         self.serve(sources).unwrap_or_else(|error| {
             complain(&error);
@@ -333,16 +324,6 @@ fn approval(app: &str, settings: &Settings) -> String {
     let Settings { workers, worker_class, binds, .. } = settings;
     let binds = binds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     format!("ok: app {app}, worker class {worker_class}, {workers} to start, to listen on {binds}\n")
-}
-
-/// Answers the person at the terminal. Whoever closes the pipe early, as `head` does, has seen enough.
-pub(crate) fn show(what: impl Display) {
-    let _ = write!(io::stdout(), "{what}");
-}
-
-/// Tells the person at the terminal. Not with `eprintln!`, which panics when standard error is full or closed.
-pub(crate) fn complain(what: impl Display) {
-    let _ = writeln!(io::stderr(), "error: {what}");
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use rserve_arbiter::Exit;
 use crate::{
     drain_check,
     flags::Asked,
-    server::{complain, show},
-    usage::{Answer, answer},
+    terminal::{complain, show},
+    usage::answer,
 };
 
 /// The word that asks for it. No app can be called so.
@@ -45,16 +45,7 @@ enum What {
 pub(crate) fn run(words: &[OsString], settings: Command, classes: Vec<&'static str>) -> Exit {
     let what = match Flags::try_parse_from(words) {
         Ok(flags) => flags.what,
-        Err(error) => match answer(&error) {
-            Answer::Shown(text) => {
-                show(text);
-                return Exit::Ok;
-            }
-            Answer::Wrong(text) => {
-                complain(text);
-                return Exit::Usage;
-            }
-        },
+        Err(error) => return answer(&error).give(),
     };
     let mut command = command(settings, classes);
     let mut text = Vec::new();

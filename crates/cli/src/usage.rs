@@ -1,6 +1,9 @@
 //! clap's complaints in our form: a line that says what is wrong, and at most one more with a way out.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use rserve_arbiter::Exit;
+
+use crate::terminal::{complain, show};
 
 /// What the shell should see instead of running the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +15,20 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// Tells the person who has typed, and the shell.
+    pub(crate) fn give(self) -> Exit {
+        match self {
+            Self::Shown(text) => {
+                show(text);
+                Exit::Ok
+            }
+            Self::Wrong(text) => {
+                complain(text);
+                Exit::Usage
+            }
+        }
+    }
+
     /// What there is to read in it.
     pub(crate) fn into_text(self) -> String {
         match self {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::usage::Answer;
 
 fn greeting(name: &'static str) -> Server {
     fn greet(_: http::Request<rserve_http::RequestBody>) -> http::Response<String> {
