@@ -17,7 +17,8 @@ PATIENCE = 30
 
 
 # Whatever becomes of the tests, no server outlives them.
-RSERVE = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "rserve", "--bind", "127.0.0.1:0"]
+PROGRAM = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "rserve"]
+RSERVE = [*PROGRAM, "--bind", "127.0.0.1:0"]
 
 
 class Server:

@@ -319,6 +319,38 @@ def test_file_wrapper(worker_class, tmp_path, offset):
         assert server.get(f"/file?{offset}")[2] == path.read_bytes()[offset:]
 
 
+def test_a_part_of_a_file(worker_class, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(100_000))
+    with Server("plain:app", *worker_class, env={"FILE": str(path)}) as server:
+        status, headers, body = server.get("/file?100+5000")
+        assert (status, headers["content-length"], body) == (200, "5000", path.read_bytes()[100:5100])
+        status, headers, body = server.get("/file?100", method="HEAD")
+        assert (status, headers["content-length"], body) == (200, "99900", b"")
+        assert server.get("/file?99000+2000")[0] == 500
+        assert server.get("/pid")[0] == 200
+
+
+@pytest.mark.parametrize("gets_shorter", [False, True])
+def test_a_file_that_is_sent_as_the_client_reads(worker_class, tmp_path, gets_shorter):
+    path, size = tmp_path / "file", 30_000_000
+    path.write_bytes(os.urandom(1000) * (size // 1000))
+    with Server("plain:app", *worker_class, env={"FILE": str(path)}) as server, server.connection() as connection:
+        connection.sendall(b"GET /file?0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        begun = connection.recv(1000)
+        # The worker does not wait for this client.
+        assert server.get("/pid")[0] == 200
+        if gets_shorter:
+            os.truncate(path, 1000)
+        body = parse(begun + receive_all(connection))[2]
+        if gets_shorter:
+            assert len(body) < size
+            server.wait_for("GET /file.*the file ends .* bytes before")
+        else:
+            assert body == path.read_bytes()
+        assert server.get("/pid")[0] == 200
+
+
 def test_errors_go_into_the_log(plain):
     assert plain.get("/errors")[2] == b"ok"
     for line in ["first line", "second line", "third", "fourth line"]:

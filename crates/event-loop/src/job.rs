@@ -83,7 +83,8 @@ impl Job {
 }
 
 fn answered(taken: Taken, mut answer: Answer, hand: &dyn Hand) -> Done {
-    if answer.body().in_memory().is_some() {
+    // To send a file no app is needed.
+    if answer.body().in_memory().is_some() || answer.body().as_file().is_some() {
         return Done(Outcome::Answered { taken, answer, fed: None, more: false });
     }
     let mut body = mem::take(answer.body_mut());

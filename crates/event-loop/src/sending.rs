@@ -2,6 +2,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile;
 use nix::sys::socket::MsgFlags;
 use rserve_http::{Body, CHUNK_END, Outgoing, chunk_head, encode_chunk};
 use socket2::Socket;
@@ -16,6 +18,8 @@ pub(crate) struct Sending {
     source: Source,
     framing: Outgoing,
     ended: bool,
+    /// A body that is a file is sent by the kernel.
+    kernel_reads: bool,
     /// How many bytes the body has given.
     pub(crate) given: u64,
 }
@@ -56,6 +60,9 @@ pub(crate) enum Cut {
 /// Up to here a copy into the head's buffer is cheaper than a second entry for the kernel to walk.
 pub(crate) const COPIED: usize = 4 * 1024;
 
+/// So much of a file goes in one write.
+const FILE_AT_ONCE: u64 = 64 * 1024;
+
 /// After this many writes, of up to 64 KiB each if the body is a reader, the other connections have their turn. Somebody
 /// who asks for little waits for as many turns as there are clients who read much.
 const WRITES_PER_TURN: usize = 4;
@@ -68,7 +75,14 @@ impl Sending {
         source: Source,
         framing: Outgoing,
     ) -> (Self, Result<Sent, Cut>) {
-        let mut sending = Self { queue: VecDeque::new(), source, framing, ended: framing == Outgoing::None, given: 0 };
+        let mut sending = Self {
+            queue: VecDeque::new(),
+            source,
+            framing,
+            ended: framing == Outgoing::None,
+            given: 0,
+            kernel_reads: true,
+        };
         let sent = sending.send_first(socket, head);
         (sending, sent)
     }
@@ -77,12 +91,14 @@ impl Sending {
     pub(crate) fn go_on(&mut self, socket: &Socket) -> (bool, Result<Sent, Cut>) {
         let mut moved = false;
         for _ in 0..WRITES_PER_TURN {
+            let sends_file = self.queue.is_empty() && self.sends_file();
             if self.queue.is_empty()
+                && !sends_file
                 && let Some(sent) = self.refill().transpose()
             {
                 return (moved, sent);
             }
-            match self.send_queue(socket) {
+            match if sends_file { self.send_file(socket) } else { self.send_queue(socket) } {
                 Ok(0) => return (moved, Ok(Sent::Part)),
                 Ok(_) => moved = true,
                 Err(cut) => return (moved, Err(cut)),
@@ -101,7 +117,9 @@ impl Sending {
 
     fn send_first(&mut self, socket: &Socket, head: &mut Vec<u8>) -> Result<Sent, Cut> {
         let mut data = Bytes::new();
+        let sends_file = self.sends_file();
         if !self.ended
+            && !sends_file
             && let Portion::Piece(piece) = self.pull()?
         {
             match self.framing {
@@ -114,7 +132,10 @@ impl Sending {
                 _ => data = piece,
             }
         }
-        let sent = if data.is_empty() {
+        let sent = if sends_file {
+            // The kernel is to wait for what follows.
+            retry(|| socket.send_with_flags(head, NO_SIGNAL | nix::libc::MSG_MORE))?
+        } else if data.is_empty() {
             send(socket, head)?
         } else {
             let end: &[u8] = if self.framing == Outgoing::Chunked { CHUNK_END } else { b"" };
@@ -172,6 +193,36 @@ impl Sending {
         }
         self.ended = matches!(portion, Portion::End);
         Ok(portion)
+    }
+
+    /// Whether the kernel sends the body without us.
+    fn sends_file(&self) -> bool {
+        let Source::Body(body) = &self.source else { return false };
+        self.kernel_reads && !self.ended && matches!(self.framing, Outgoing::Length(_)) && body.as_file().is_some()
+    }
+
+    /// Has the kernel send of the file, once; the number of bytes that went, 0 if the socket takes none.
+    fn send_file(&mut self, socket: &Socket) -> Result<usize, Cut> {
+        let (Source::Body(body), Outgoing::Length(left)) = (&mut self.source, &mut self.framing) else { return Ok(0) };
+        let Some((file, range)) = body.as_file() else { return Ok(0) };
+        let mut at = range.start as i64;
+        let sent = match sendfile(socket, file, Some(&mut at), (*left).min(FILE_AT_ONCE) as usize) {
+            Ok(0) => return Err(Cut::Body(format!("the file ends {left} bytes before the response's Content-Length"))),
+            Ok(sent) => sent,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
+            // There are file systems that cannot do this.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                self.kernel_reads = false;
+                return Ok(0);
+            }
+            Err(Errno::EIO) => return Err(Cut::Body("the file cannot be read".into())),
+            Err(_) => return Err(Cut::Client),
+        };
+        body.advance(sent as u64);
+        *left -= sent as u64;
+        self.ended = *left == 0;
+        self.given += sent as u64;
+        Ok(sent)
     }
 
     /// Sends what is in the queue, once; the number of bytes that went, 0 if the socket takes none.

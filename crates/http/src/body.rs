@@ -1,11 +1,13 @@
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::{fmt, mem};
 
 use bytes::Bytes;
 
 /// The body of a response.
 ///
-/// It is made from a string, bytes or `()`, from a reader, or from an iterator of pieces that is pulled as the client
+/// It is made from a string, bytes or `()`, from a file, a reader, or an iterator of pieces that is pulled as the client
 /// reads.  Whoever sends it calls [`next_chunk`](Self::next_chunk) until there is none.
 ///
 /// ```
@@ -34,6 +36,11 @@ enum Kind {
         reader: Box<dyn Read + Send>,
         left: u64,
     },
+    File {
+        file: File,
+        at: u64,
+        left: u64,
+    },
     Stream {
         pieces: Box<dyn Iterator<Item = io::Result<Bytes>> + Send>,
         left: Option<u64>,
@@ -54,6 +61,40 @@ impl Body {
         Self(Kind::Reader { reader: Box::new(reader), left: length })
     }
 
+    /// The bytes of `file` in `range`. Where it can be, the kernel sends them from the file to the socket, `sendfile(2)`;
+    /// otherwise they are read in pieces of 64 KiB. Either blocks for as long as the disk does, on the thread that sends the
+    /// response. The file's own position does not matter.
+    ///
+    /// ```no_run
+    /// use std::fs::File;
+    /// use rserve_http::Body;
+    ///
+    /// let file = File::open("index.html")?;
+    /// let length = file.metadata()?.len();
+    /// let body = Body::file(file, 0..length);
+    /// assert_eq!(body.len(), Some(length));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn file(file: File, range: Range<u64>) -> Self {
+        Self(Kind::File { file, at: range.start, left: range.end.saturating_sub(range.start) })
+    }
+
+    /// The file, and what is still to come of it, for a sender that can do without [`next_chunk`](Self::next_chunk).
+    #[must_use]
+    pub const fn as_file(&self) -> Option<(&File, Range<u64>)> {
+        match &self.0 {
+            Kind::File { file, at, left } => Some((file, *at..*at + *left)),
+            _ => None,
+        }
+    }
+
+    /// So many bytes of the [file](Self::as_file) have been sent.
+    pub const fn advance(&mut self, sent: u64) {
+        if let Kind::File { at, left, .. } = &mut self.0 {
+            (*at, *left) = (*at + sent, left.saturating_sub(sent));
+        }
+    }
+
     /// Pieces of unknown length altogether; sent chunked, or to an HTTP/1.0 client until the connection closes.
     pub fn stream(pieces: impl Iterator<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self(Kind::Stream { pieces: Box::new(pieces), left: None })
@@ -69,7 +110,7 @@ impl Body {
         match &self.0 {
             Kind::Empty => Some(0),
             Kind::Bytes(bytes) => Some(bytes.len() as u64),
-            Kind::Reader { left, .. } => Some(*left),
+            Kind::Reader { left, .. } | Kind::File { left, .. } => Some(*left),
             Kind::Stream { left, .. } => *left,
         }
     }
@@ -87,9 +128,9 @@ impl Body {
     #[must_use]
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.0 {
-            Kind::Empty | Kind::Reader { left: 0, .. } => Some(b""),
+            Kind::Empty | Kind::Reader { left: 0, .. } | Kind::File { left: 0, .. } => Some(b""),
             Kind::Bytes(bytes) => Some(bytes),
-            Kind::Reader { .. } | Kind::Stream { .. } => None,
+            Kind::Reader { .. } | Kind::File { .. } | Kind::Stream { .. } => None,
         }
     }
 
@@ -113,6 +154,13 @@ impl Body {
                 return (!bytes.is_empty()).then_some(Ok(bytes));
             }
             Kind::Reader { reader, left } => read_piece(reader, left),
+            Kind::File { file, at, left } => {
+                let before = *left;
+                let sought = file.seek(SeekFrom::Start(*at));
+                let piece = sought.map_or_else(|error| Some(Err(error)), |_| read_piece(file, left));
+                *at += before - *left;
+                piece
+            }
             Kind::Stream { pieces, left } => {
                 let piece = pieces.find(|piece| !piece.as_ref().is_ok_and(Bytes::is_empty));
                 check_promise(piece, left)
@@ -206,6 +254,7 @@ impl fmt::Debug for Body {
             Kind::Empty => "empty",
             Kind::Bytes(_) => "bytes",
             Kind::Reader { .. } => "reader",
+            Kind::File { .. } => "file",
             Kind::Stream { .. } => "stream",
         };
         f.debug_struct("Body").field("kind", &kind).field("len", &self.len()).finish()

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -27,7 +28,7 @@ pub(crate) fn response(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartRespo
     let closing = Leftover(Some(Closing { iterator: None, close, line: line.into() }));
     match sent_by_us(returned, start)? {
         // With the file open the app is needed no more.
-        Some((head, file, length)) => Ok(Answer::new(head, Body::reader(file, length))),
+        Some((head, file, range)) => Ok(Answer::new(head, Body::file(file, range))),
         None => iterated(returned, start, closing),
     }
 }
@@ -84,18 +85,18 @@ fn started(start: &Bound<'_, StartResponse>) -> PyResult<(RawHead, Vec<u8>)> {
     start.borrow_mut().take().ok_or_else(|| PyRuntimeError::new_err("the app did not call start_response"))
 }
 
-/// A response that we can send from a file ourselves: its head, the file, and the length.
-type FromFile = (RawHead, File, u64);
+/// A response that is sent from a file without the app: its head, the file, and what of it.
+type FromFile = (RawHead, File, Range<u64>);
 
 fn sent_by_us(returned: &Bound<'_, PyAny>, start: &Bound<'_, StartResponse>) -> PyResult<Option<FromFile>> {
     let Ok(wrapper) = returned.cast_exact::<FileWrapper>() else { return Ok(None) };
-    let Some((file, left)) = wrapper.borrow().plain_file(returned.py()) else { return Ok(None) };
+    let Some((file, range)) = wrapper.borrow().plain_file(returned.py()) else { return Ok(None) };
     let (head, written) = started(start)?;
     if !written.is_empty() {
         return Err(PyRuntimeError::new_err("the app has both used write() and returned a file"));
     }
-    let length = head.content_length().map_or(left, |stated| stated.min(left));
-    Ok(Some((head, file, length)))
+    let end = head.content_length().map_or(range.end, |stated| range.end.min(range.start.saturating_add(stated)));
+    Ok(Some((head, file, range.start..end)))
 }
 
 /// Sees to it that what must be closed is, wherever the response ends.
@@ -222,8 +223,8 @@ impl Iterator for Pieces {
 }
 
 impl FileWrapper {
-    /// The file itself and how much of it is left, if the app has handed over one that was simply opened.
-    fn plain_file(&self, py: Python<'_>) -> Option<(File, u64)> {
+    /// The file itself and what is left of it, if the app has handed over one that was simply opened.
+    fn plain_file(&self, py: Python<'_>) -> Option<(File, Range<u64>)> {
         let filelike = self.filelike(py);
         let kind = filelike.get_type();
         // Others may be more than their descriptor: one that unpacks what it reads, for example.
@@ -234,10 +235,9 @@ impl FileWrapper {
         }
         let descriptor: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
         let at: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
-        // Opened anew, so that its position is ours alone.
-        let mut file = File::open(format!("/proc/self/fd/{descriptor}")).ok()?;
+        // Opened anew, so that it stays open when the app closes its own.
+        let file = File::open(format!("/proc/self/fd/{descriptor}")).ok()?;
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        file.seek(SeekFrom::Start(at)).ok()?;
-        Some((file, metadata.len().saturating_sub(at)))
+        Some((file, at..metadata.len().max(at)))
     }
 }

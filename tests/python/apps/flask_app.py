@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 from flask import Flask, flash, g, jsonify, redirect, render_template_string, request, send_file, session, stream_with_context, url_for
 from werkzeug.utils import secure_filename
@@ -103,6 +104,12 @@ def after():
 @app.get("/where")
 def where():
     return jsonify(url=request.url, root=request.root_path, remote=request.remote_addr, secure=request.is_secure)
+
+
+@app.get("/slow")
+def slow():
+    time.sleep(0.05)
+    return "slow"
 
 
 @app.get("/fail")

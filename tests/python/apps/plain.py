@@ -170,9 +170,11 @@ def changes_its_mind_too_late(environ, start_response):
 
 
 def file(environ, start_response):
-    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    """From the offset in the query; with the Content-Length that may be there as well."""
+    offset, *length = environ["QUERY_STRING"].split("+")
+    start_response("200 OK", [("Content-Type", "application/octet-stream"), *(("Content-Length", size) for size in length)])
     opened = open(os.environ["FILE"], "rb")
-    opened.seek(int(environ["QUERY_STRING"] or 0))
+    opened.seek(int(offset or 0))
     return environ["wsgi.file_wrapper"](opened, 1000)
 
 

@@ -299,6 +299,29 @@ fn a_stream_is_sent_in_chunks() {
 }
 
 #[test]
+fn a_file_is_sent_as_far_as_the_client_takes_it() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b'-'; 10]).unwrap();
+    file.write_all(&[b'x'; 4_000_000]).unwrap();
+    let mut pair = Pair::new(Some(SECOND));
+    assert_eq!(pair.send(GET), Step::Request);
+    assert_eq!(pair.answer(Body::file(file.try_clone().unwrap(), 10..4_000_010)), Step::Wait);
+    let (mut received, mut step) = (String::new(), Step::Wait);
+    while received.len() < 4_000_000 {
+        assert_eq!(step, Step::Wait);
+        received += &pair.received();
+        step = pair.connection.on_writable(&mut pair.shared);
+    }
+    received += &pair.received();
+    let (head, body) = received.split_once("\r\n\r\n").unwrap();
+    assert!(head.ends_with("Content-Length: 4000000"), "{head}");
+    assert!(body.len() == 4_000_000 && body.bytes().all(|byte| byte == b'x'));
+    assert_eq!(pair.send(GET), Step::Request);
+    file.set_len(1000).unwrap();
+    assert_eq!(pair.answer(Body::file(file, 0..2000)), Step::Close(CloseReason::BodyFailed), "it has become shorter");
+}
+
+#[test]
 fn a_body_that_fails_or_lies_about_its_length_cuts_the_connection() {
     let failing = || [Ok(Bytes::from("ab")), Err(std::io::Error::other("no more"))].into_iter();
     let panicking = || std::iter::repeat_with(|| panic!("no more"));

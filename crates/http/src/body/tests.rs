@@ -50,3 +50,23 @@ fn nothing_comes_after_an_error() {
     let failing = [Ok(Bytes::from("a")), Err(io::Error::other("lost")), Ok(Bytes::from("b"))];
     assert_eq!(drain(Body::stream(failing.into_iter())), [Ok(Bytes::from("a")), Err(io::ErrorKind::Other)]);
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the codec is handed open files; a test has to open one")]
+fn a_file_gives_its_range() {
+    let path = std::env::temp_dir().join(format!("rserve-body-{}", std::process::id()));
+    std::fs::write(&path, "0123456789").unwrap();
+    let open = || File::open(&path).unwrap();
+    let [all, part, none, beyond] = [0..10, 3..7, 4..4, 8..12].map(|range| Body::file(open(), range));
+    let mut sent = Body::file(open(), 0..10);
+    sent.advance(6);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(part.as_file().unwrap().1, 3..7);
+    assert_eq!(drain(all), [Ok(Bytes::from("0123456789"))]);
+    assert_eq!(drain(part), [Ok(Bytes::from("3456"))]);
+    assert_eq!(none.in_memory(), Some(&b""[..]));
+    assert_eq!(drain(none), []);
+    assert_eq!(drain(beyond), [Ok(Bytes::from("89")), Err(io::ErrorKind::UnexpectedEof)]);
+    assert_eq!(sent.len(), Some(4));
+    assert_eq!(drain(sent), [Ok(Bytes::from("6789"))]);
+}
