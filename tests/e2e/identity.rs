@@ -225,6 +225,9 @@ fn who_has_no_right_to_become_somebody_is_told() {
     let mut server = Server::builder("sync").unprivileged().args(["--user", "daemon"]).spawn();
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
     server.wait_for_line(SOON, "the refusal", |line| line.text.contains("has no right to become user"));
+    // To check the settings takes none either.
+    let mut check = Server::builder("sync").unprivileged().args(["--user", "daemon", "--check-config"]).spawn();
+    assert_eq!(check.wait_exit(SOON).code(), Some(0));
     // To become who one is takes none.
     let server = Server::builder("sync").unprivileged().args(["--user", "nobody"]).start();
     assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);

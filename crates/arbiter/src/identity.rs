@@ -20,7 +20,7 @@ use nix::unistd::{
 /// let nobody = Identity::find(None, None, false)?;
 /// assert_eq!(nobody, Identity::default());
 /// let unknown = Identity::find(Some("no-such-user"), None, false);
-/// assert!(matches!(unknown, Err(IdentityError::NoUser(_) | IdentityError::Forbidden { .. })));
+/// assert!(matches!(unknown, Err(IdentityError::NoUser(_))));
 /// # Ok::<(), IdentityError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,12 +76,12 @@ pub enum IdentityError {
 impl Identity {
     /// Looks a user and a group up, each a name or a number, as gunicorn's `--user`, `--group` and `--initgroups` say.
     ///
-    /// Without a group it is the user's own. The other groups are none, or with `initgroups` all those of the user. To become
-    /// who this process is already needs no right, and changes nothing.
+    /// Without a group it is the user's own. The other groups are none, or with `initgroups` all those of the user. Whether
+    /// this process may become it is another question: [`permitted`](Self::permitted).
     ///
     /// # Errors
     ///
-    /// One that is not known, or one that this process has no right to become (`CAP_SETUID` and `CAP_SETGID`).
+    /// One that is not known.
     pub fn find(user: Option<&str>, group: Option<&str>, initgroups: bool) -> Result<Self, IdentityError> {
         let user = user.map(find_user).transpose()?;
         let group = group.map(find_group).transpose()?;
@@ -102,17 +102,25 @@ impl Identity {
             }
             (true, _, Some(entry)) => groups_of(entry, gid)?,
         };
-        if !may_change() {
-            // Ourselves we are already.
-            return if (uid, gid) == (geteuid(), getegid()) {
-                Ok(Self::default())
-            } else {
-                let (own, user, group) = (geteuid().as_raw(), uid.as_raw(), gid.as_raw());
-                Err(IdentityError::Forbidden { own, user, group })
-            };
-        }
         let groups = groups.into_iter().map(Gid::as_raw).collect();
         Ok(Self { user: Some(uid.as_raw()), group: Some(gid.as_raw()), groups, ..Self::default() })
+    }
+
+    /// This, if this process has the right to become it (`CAP_SETUID` and `CAP_SETGID`). To become who it is already takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Forbidden`].
+    pub fn permitted(mut self) -> Result<Self, IdentityError> {
+        let (Some(user), Some(group)) = (self.user, self.group) else { return Ok(self) };
+        let own = geteuid().as_raw();
+        if !may_change() {
+            if (user, group) != (own, getegid().as_raw()) {
+                return Err(IdentityError::Forbidden { own, user, group });
+            }
+            (self.user, self.group) = (None, None);
+        }
+        Ok(self)
     }
 
     /// Gives a file that the arbiter has made to the workers' user and group; does nothing if they are the arbiter's.
@@ -220,9 +228,6 @@ mod tests {
 
     #[test]
     fn without_a_group_it_is_the_users_own_and_no_other() {
-        if !may_change() {
-            return;
-        }
         let root = Identity::find(Some("root"), None, false).unwrap();
         assert_eq!(root, Identity { user: Some(0), group: Some(0), groups: vec![0], ..Identity::default() });
         assert_eq!(Identity::find(Some("0"), Some("7"), false).unwrap().groups, [7]);

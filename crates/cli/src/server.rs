@@ -135,6 +135,7 @@ impl Server {
             }
             return Ok(Exit::Ok);
         }
+        let settings = permitted(settings)?;
         let log = Log::init(&said.flags, &settings.identity)?;
         sources.log();
         say_if_another(class, &said.flags);
@@ -261,6 +262,7 @@ impl Program for Running {
         let one_line = |error: Error| error.to_string().replace('\n', "; ");
         let said = self.sources.read_again(&self.plan.said).map_err(one_line)?;
         let (settings, class, site) = self.server.resolve(&said.flags).map_err(one_line)?;
+        let settings = permitted(settings).map_err(one_line)?;
         say_if_another(class, &said.flags);
         let telemetry = Telemetry::open(&said.flags, &settings.identity).map_err(one_line)?;
         self.next = Some(Plan { said, class, site, telemetry });
@@ -291,6 +293,12 @@ impl Program for Running {
             self.plan = next;
         }
     }
+}
+
+/// Only a server that is to start needs the rights for it: settings can be checked by anybody.
+fn permitted(settings: Settings) -> Result<Settings, Error> {
+    let identity = settings.identity.permitted()?;
+    Ok(Settings { identity, ..settings })
 }
 
 fn change_folder(folder: Option<&Path>) -> Result<(), Error> {
