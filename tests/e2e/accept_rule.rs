@@ -7,7 +7,8 @@ use std::{
 
 use crate::support::{
     Server, Target, each_class,
-    http::{Conn, request},
+    http::{Conn, get, request},
+    load::{Load, Shape},
     turn,
 };
 
@@ -15,6 +16,7 @@ each_class!(
     newcomers_go_to_the_idle_worker,
     few_wait_behind_a_long_request_of_the_same_moment,
     silent_connections_hold_nobody_up,
+    a_crowd_is_let_in_beside_many_who_stay,
 );
 
 /// Between a client's connect and its request, as over a network.
@@ -87,6 +89,25 @@ fn silent_connections_hold_nobody_up(class: &str) {
     let waited = ask_after_a_pause(&server.target(), "/hello");
     println!("behind {} silent connections: {waited:?}", silent.len());
     assert!(waited < Duration::from_secs(1), "waited {waited:?}");
+}
+
+/// Kept connections keep both workers busy all the time, each of them for a fifth of a second before it is the turn of the
+/// first again. Of those who come now, one in each such round would take four seconds.
+fn a_crowd_is_let_in_beside_many_who_stay(class: &str) {
+    let _turn = turn();
+    let server = Server::builder(class).workers(2).args(["--keep-alive", "60"]).start();
+    server.wait_for_workers(Duration::from_secs(10), |workers| workers.len() == 2);
+    let load = Load::start(&server.target(), "/sleep/5", Shape::KeepAlive { clients: 80 });
+    load.wait_for(400);
+    let asked = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| assert_eq!(get(&server.target(), "/hello").unwrap().status, 200));
+        }
+    });
+    println!("40 newcomers beside 80 who stay: {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(2), "took {:?}", asked.elapsed());
+    load.stop().assert_none_lost(0);
 }
 
 fn ask_after_a_pause(target: &Target, path: &str) -> Duration {

@@ -32,13 +32,13 @@ struct Demo;
 
 impl Handler for Demo {
     fn handle(&self, request: Request<'_>) -> Response {
-        let (method, path) = (request.head().method(), request.head().path());
-        match (path, method) {
-            ("/hello", "GET" | "HEAD") => text(StatusCode::OK, "Hello, World!"),
-            ("/", "GET" | "HEAD") => page(request.draining()),
-            ("/echo", _) => echo(request),
-            ("/" | "/hello", _) => method_not_allowed(),
-            _ => match path[1..].split_once('/') {
+        let (head, method) = (request.head(), request.head().method());
+        match (head.path_bytes(), method) {
+            (b"/hello", "GET" | "HEAD") => text(StatusCode::OK, "Hello, World!"),
+            (b"/", "GET" | "HEAD") => page(request.draining()),
+            (b"/echo", _) => echo(request),
+            (b"/" | b"/hello", _) => method_not_allowed(),
+            _ => match head.path()[1..].split_once('/') {
                 Some(("sleep", milliseconds)) => sleep(milliseconds),
                 Some(("bytes", number)) if matches!(method, "GET" | "HEAD") => bytes(number),
                 Some(("bytes", _)) => method_not_allowed(),

@@ -59,9 +59,9 @@ pub struct EventLoop {
     next_census: Instant,
     /// So many newcomers are not read from before the kernel tells of something to read.
     unread_newcomers: u8,
-    /// How often it was a connection's turn to have requests taken out.
+    /// How many turns of connections are over, each with its last response.
     turns: u64,
-    /// When that many were, it is the turn of somebody who waits at a door.
+    /// When that many are, it is the turn of somebody who waits at a door.
     let_in_at: Option<u64>,
 }
 
@@ -186,6 +186,7 @@ impl EventLoop {
         }
         let goes_on = step == Step::Request && held.in_turn < MOST_IN_TURN && !self.unsent.app_is_slow();
         held.in_turn = if goes_on { held.in_turn + 1 } else { 0 };
+        self.turns += u64::from(!goes_on);
         self.apply(key, step)?;
         if !goes_on && (!self.shared.settings.gather_responses || self.unsent.app_is_slow()) {
             self.flush()?;
@@ -224,7 +225,10 @@ impl EventLoop {
     }
 
     fn accept(&mut self, cx: &mut Context) -> io::Result<()> {
-        let Some(accepted) = self.doors.accept(cx, self.shared.now) else { return Ok(()) };
+        let Some(accepted) = self.doors.accept(cx, self.shared.now) else {
+            self.let_in_at = None;
+            return Ok(());
+        };
         let connection = Connection::new(accepted.stream, accepted.peer, accepted.local, &self.shared);
         let held =
             Held { connection, ticket: accepted.ticket, registered: None, missed: false, young: None, in_turn: 0 };

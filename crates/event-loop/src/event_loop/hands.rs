@@ -105,9 +105,6 @@ impl EventLoop {
         }
         let Some(key) = self.ready.pop_front() else { return Ok(None) };
         self.hands.taken += 1;
-        if self.connections[key].in_turn == 0 {
-            self.turns += 1;
-        }
         Ok(Some(key))
     }
 
@@ -151,7 +148,8 @@ impl EventLoop {
     /// Whether a hand is free, or all requests are served that were there before somebody came to a door.
     ///
     /// While none is free the newcomer is left to a sibling. But if in all the time that those before it took no sibling
-    /// had a hand free, it has waited as long as they, and may not be put off by others for ever.
+    /// had a hand free, it has waited as long as they, and may not be put off by others for ever. Then it is the turn of
+    /// those behind it as well, who have come meanwhile: one for each request that is served, as long as there are any.
     pub(super) fn is_turn_of_a_newcomer(&mut self, cx: &Context) -> bool {
         if self.has_free_hand(cx) {
             self.let_in_at = None;
@@ -165,7 +163,7 @@ impl EventLoop {
         let turn = *self.let_in_at.get_or_insert(self.turns + before);
         let is_turn = self.turns >= turn;
         if is_turn {
-            self.let_in_at = None;
+            self.let_in_at = Some(self.turns + 1);
             self.doors.suspect_unwatched();
         }
         is_turn
