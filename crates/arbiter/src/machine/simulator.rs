@@ -52,6 +52,8 @@ struct World {
     hurry: bool,
     /// A successor holds the listener, too.
     others: bool,
+    /// When the last worker in a slot died that was not ready yet.
+    unready: BTreeMap<SlotId, Instant>,
     deadline_passed: bool,
     swept: bool,
     /// The machine is out of processes.
@@ -153,6 +155,7 @@ impl World {
             quit: false,
             hurry: false,
             others: false,
+            unready: BTreeMap::new(),
             deadline_passed: false,
             swept: false,
             spawns_fail: false,
@@ -313,7 +316,10 @@ impl World {
     }
 
     fn exit(&mut self, slot: SlotId, death: Death) {
-        if self.workers.remove(&slot).is_some() {
+        if let Some(fake) = self.workers.remove(&slot) {
+            if matches!(fake.deed, Deed::Boot { .. }) && fake.stage == Stage::Serve && fake.aborted_at.is_none() {
+                self.unready.insert(slot, self.now);
+            }
             self.tell(Event::Exited(slot, death));
         }
     }
@@ -336,6 +342,7 @@ impl World {
                         }
                     }
                     Action::Reread => {
+                        self.unready.clear();
                         let rules = Rules { workers: self.wanted, ..self.machine.rules.clone() };
                         events.push(Event::Reloaded(Reload { rules, added: Vec::new(), removed: Vec::new() }));
                     }
@@ -350,6 +357,9 @@ impl World {
         assert_eq!(self.halted, None, "{action:?} after the end");
         match action {
             Action::Spawn(slot) => {
+                if let Some(died) = self.unready.remove(&slot) {
+                    assert!(self.now >= died + 1000 * MS, "a worker that could not boot is tried again at once");
+                }
                 assert!(!self.closed, "a worker is started though there is nothing to accept from");
                 let deed = Deed::Boot { ready_at: self.now + 30 * MS, fails: false };
                 let fake = Fake {
