@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import socket
 
 import pytest
@@ -362,3 +363,33 @@ def test_flags_are_true_to_the_class(worker_class):
         seen = environ(server)
     assert seen["wsgi.multiprocess"] is True
     assert seen["wsgi.multithread"] is ("--threads" in worker_class)
+
+
+def test_header_fields_are_those_of_the_request(worker_class):
+    """What one request had is neither kept nor mixed up with the next one's, in whatever order they come."""
+    chooser = random.Random(7)
+    names = ["Host", "Accept", "X-A", "x-a", "X-B", "Cookie", "Content-Type", "X_Under", "X-Long", "User-Agent"]
+    values = ["", "1", "two", "caf\xe9", "x" * 1025, "1"]
+    with Server("plain:environ", *worker_class, "--keep-alive", "5") as server, server.connection() as connection:
+        answers = connection.makefile("rb")
+        for _ in range(600):
+            fields = [(name, chooser.choice(values)) for name in chooser.sample(names, chooser.randrange(len(names)))]
+            fields = [("Host", "a"), *(field for field in fields if field[0] != "Host")]
+            if chooser.random() < 0.2:
+                chooser.shuffle(fields)
+            lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+            connection.sendall(f"GET / HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+            length = 0
+            while (line := answers.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split()[1])
+            seen = json.loads(answers.read(length))
+            expected = {}
+            for name, value in fields:
+                key = name.upper().replace("-", "_")
+                key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+                if "_" not in name:
+                    expected[key] = f"{expected[key]},{value}" if key in expected else value
+            assert {key: value for key, value in seen.items() if key.startswith(("HTTP_", "CONTENT_"))} == expected
+            assert (seen["REMOTE_ADDR"], seen["REMOTE_PORT"]) == ("127.0.0.1", str(connection.getsockname()[1]))
+            assert (seen["SERVER_NAME"], seen["SERVER_PORT"]) == ("127.0.0.1", str(server.port))

@@ -1,6 +1,5 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -8,9 +7,10 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use rserve::{HeaderMap, LoaderSettings, Request, RequestBody, Scheme};
 
 use crate::errors::Errors;
-use crate::field_cache::{FieldCache, latin1};
+use crate::field_keys::{FieldKeys, latin1};
 use crate::file_wrapper::FileWrapper;
 use crate::input::Input;
+use crate::template::Template;
 
 /// Makes the environ of a request (PEP 3333).
 pub(crate) struct Environ {
@@ -37,16 +37,19 @@ impl From<PyErr> for Unfit {
     }
 }
 
+#[derive(Default)]
 struct Cache {
-    fields: FieldCache,
-    remote: Option<(IpAddr, Py<PyString>)>,
-    server: Option<(SocketAddr, Py<PyString>, Py<PyString>)>,
+    keys: FieldKeys,
+    template: Option<Template>,
+    /// By the last bits of the number: a connection's requests all have the same.
+    ports: Vec<Option<(u16, Py<PyString>)>>,
 }
+
+const PORTS: usize = 256;
 
 thread_local! {
     // Leaked: at the end of the process there is no interpreter to give the strings back to.
-    static CACHE: &'static RefCell<Cache> =
-        Box::leak(Box::new(RefCell::new(Cache { fields: FieldCache::default(), remote: None, server: None })));
+    static CACHE: &'static RefCell<Cache> = Box::leak(Box::default());
 }
 
 impl Environ {
@@ -87,11 +90,11 @@ impl Environ {
 
     /// The environ of this request, whose body it takes.
     pub(crate) fn of<'py>(&self, py: Python<'py>, request: &mut Request<'_>) -> Result<Bound<'py, PyDict>, Unfit> {
-        let environ = self.base.bind(py).copy()?;
-        let script_name = CACHE.with(|cache| {
+        let (environ, script_name) = CACHE.with(|cache| {
             let cache = &mut *cache.borrow_mut();
-            set_addresses(py, &environ, request, cache)?;
-            self.set_fields(&environ, request, &mut cache.fields)
+            let (environ, kept) = self.addressed(py, request, cache)?;
+            let script_name = self.set_fields(&environ, request, kept, &mut cache.keys)?;
+            Ok::<_, Unfit>((environ, script_name))
         })?;
         set_target(py, &environ, request, script_name.as_deref().unwrap_or(&self.script_name))?;
         let body = std::mem::take(request.body_mut());
@@ -105,16 +108,46 @@ impl Environ {
         Ok(environ)
     }
 
-    /// The header fields; and the SCRIPT_NAME of one who may say so.
+    /// An environ with the addresses, and with so many of the first header fields.
+    fn addressed<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request<'_>,
+        cache: &mut Cache,
+    ) -> PyResult<(Bound<'py, PyDict>, usize)> {
+        let base = self.base.bind(py);
+        let (Some(peer), Some(local)) = (request.peer(), request.local()) else {
+            let environ = base.copy()?;
+            set_addresses(&environ, request)?;
+            return Ok((environ, 0));
+        };
+        let template = match &mut cache.template {
+            Some(template) if template.local() == local => template,
+            other => other.insert(Template::new(base, local)?),
+        };
+        let filled = template.fill(py, peer.ip(), request, &mut cache.keys)?;
+        cache.ports.resize_with(PORTS, || None);
+        let known = &mut cache.ports[usize::from(peer.port()) % PORTS];
+        if known.as_ref().is_none_or(|(port, _)| *port != peer.port()) {
+            *known = Some((peer.port(), PyString::new(py, &peer.port().to_string()).unbind()));
+        }
+        if let Some((_, text)) = known {
+            filled.0.set_item(intern!(py, "REMOTE_PORT"), &*text)?;
+        }
+        Ok(filled)
+    }
+
+    /// The header fields but for so many of the first; and the SCRIPT_NAME of one who may say so.
     fn set_fields(
         &self,
         environ: &Bound<'_, PyDict>,
         request: &Request<'_>,
-        cache: &mut FieldCache,
+        kept: usize,
+        keys: &mut FieldKeys,
     ) -> Result<Option<String>, Unfit> {
         let py = environ.py();
         let (mut script_name, mut set) = (None, environ.len());
-        for (place, (name, value)) in request.head().headers().enumerate() {
+        for (name, value) in request.head().headers().skip(kept) {
             if name.contains('_') {
                 if !self.lets_in(name, request)? {
                     continue;
@@ -126,8 +159,7 @@ impl Environ {
                 // What it stood for is undone: the body comes as it is.
                 continue;
             }
-            let (key, text) = cache.get(py, place, name, value);
-            environ.set_item(key, text)?;
+            environ.set_item(keys.key(py, name), latin1(py, value))?;
             set += 1;
         }
         if environ.len() < set {
@@ -166,35 +198,23 @@ impl Environ {
     }
 }
 
-fn set_addresses(
-    py: Python<'_>,
-    environ: &Bound<'_, PyDict>,
-    request: &Request<'_>,
-    cache: &mut Cache,
-) -> PyResult<()> {
+/// Where at least one side has none: on a Unix socket, where a proxy may name the client.
+fn set_addresses(environ: &Bound<'_, PyDict>, request: &Request<'_>) -> PyResult<()> {
+    let py = environ.py();
     match request.peer() {
         Some(peer) => {
-            let known = cache.remote.as_ref().filter(|(ip, _)| *ip == peer.ip());
-            let text = match known {
-                Some((_, text)) => text.clone_ref(py),
-                None => PyString::new(py, &peer.ip().to_string()).unbind(),
-            };
-            environ.set_item(intern!(py, "REMOTE_ADDR"), &text)?;
-            cache.remote = Some((peer.ip(), text));
-            environ.set_item(intern!(py, "REMOTE_PORT"), itoa(py, peer.port()))?;
+            environ.set_item(intern!(py, "REMOTE_ADDR"), peer.ip().to_string())?;
+            environ.set_item(intern!(py, "REMOTE_PORT"), peer.port().to_string())?;
         }
         None => environ.del_item(intern!(py, "REMOTE_PORT"))?,
     }
-    let Some(local) = request.local() else { return set_server_by_host(environ, request) };
-    if cache.server.as_ref().is_none_or(|(known, ..)| *known != local) {
-        let name = PyString::new(py, &local.ip().to_string()).unbind();
-        cache.server = Some((local, name, itoa(py, local.port()).unbind()));
+    match request.local() {
+        Some(local) => {
+            environ.set_item(intern!(py, "SERVER_NAME"), local.ip().to_string())?;
+            environ.set_item(intern!(py, "SERVER_PORT"), local.port().to_string())
+        }
+        None => set_server_by_host(environ, request),
     }
-    if let Some((_, name, port)) = &cache.server {
-        environ.set_item(intern!(py, "SERVER_NAME"), name)?;
-        environ.set_item(intern!(py, "SERVER_PORT"), port)?;
-    }
-    Ok(())
 }
 
 /// On a Unix socket there is only the client's word for it.
@@ -245,10 +265,6 @@ fn set_target(
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &unquote(rest)))?;
     }
     Ok(())
-}
-
-fn itoa(py: Python<'_>, port: u16) -> Bound<'_, PyString> {
-    PyString::new(py, &port.to_string())
 }
 
 /// Undoes percent-encoding; what is no escape stays as it is.

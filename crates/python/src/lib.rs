@@ -9,12 +9,13 @@ mod body;
 mod closing;
 mod environ;
 mod errors;
-mod field_cache;
+mod field_keys;
 mod file_wrapper;
 mod host;
 mod input;
 mod loader;
 mod start_response;
+mod template;
 
 use pyo3::prelude::*;
 
