@@ -36,6 +36,12 @@ pub trait Observer: Send + Sync {
     /// What is held back of that is to be written: the worker may be about to wait. By default nothing.
     fn flush(&self) {}
 
+    /// Whether it looks at [`Answered::fields`]. To make them costs something, so one that does not should say so. By default
+    /// it does.
+    fn looks_at_response(&self) -> bool {
+        true
+    }
+
     /// The request's fields that it looks at, in lower case: a class that cannot keep a request keeps these.
     fn fields(&self) -> &[HeaderName] {
         &[]
@@ -53,6 +59,10 @@ impl<T: Observer + ?Sized> Observer for Arc<T> {
 
     fn flush(&self) {
         (**self).flush();
+    }
+
+    fn looks_at_response(&self) -> bool {
+        (**self).looks_at_response()
     }
 
     fn fields(&self) -> &[HeaderName] {
@@ -134,7 +144,8 @@ pub struct Answered<'a> {
     pub local: Option<SocketAddr>,
     /// What it was answered.
     pub status: StatusCode,
-    /// The response's fields as the app gave them: without those that the server adds.
+    /// The response's fields as the app gave them: without those that the server adds. Empty if nobody
+    /// [looks at them](Observer::looks_at_response).
     pub fields: &'a HeaderMap,
     /// How many bytes of the response's body were sent, without their framing.
     pub sent: u64,

@@ -86,6 +86,10 @@ impl Observer for AccessLog {
         }
     }
 
+    fn looks_at_response(&self) -> bool {
+        self.format.looks_at_response()
+    }
+
     fn fields(&self) -> &[HeaderName] {
         self.format.fields()
     }

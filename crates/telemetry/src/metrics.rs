@@ -48,6 +48,10 @@ impl Observer for Metered {
         self.measure(WAITED, answered.waited);
     }
 
+    fn looks_at_response(&self) -> bool {
+        false
+    }
+
     fn connections(&self, census: &Census) {
         let Census { silent, idle, reading, waiting, serving, writing, upgraded, closing } = *census;
         let numbers = [silent, idle, reading, waiting, serving, writing, upgraded, closing];

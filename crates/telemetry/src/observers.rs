@@ -45,6 +45,10 @@ impl Observer for Observers {
         self.all.iter().for_each(|observer| observer.flush());
     }
 
+    fn looks_at_response(&self) -> bool {
+        self.all.iter().any(|observer| observer.looks_at_response())
+    }
+
     fn fields(&self) -> &[HeaderName] {
         &self.fields
     }

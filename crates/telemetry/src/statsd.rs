@@ -117,6 +117,10 @@ impl Observer for Statsd {
         self.append(&mut lines, format_args!("gunicorn.request.status.{}:1|c|@1.0", answered.status.as_u16()));
     }
 
+    fn looks_at_response(&self) -> bool {
+        false
+    }
+
     fn flush(&self) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if !lines.is_empty() {

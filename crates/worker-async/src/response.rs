@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use rserve_event_loop::catch_app_panic;
+use rserve_event_loop::{Observer, catch_app_panic};
 use rserve_http::{AsyncBody, ResponseError};
 
 use crate::connection::InHand;
@@ -27,7 +27,8 @@ pub(crate) fn seal(mut response: Response<AsyncBody>, mut in_hand: InHand, terms
         None
     });
     if let Some(record) = &mut in_hand.record {
-        record.note_response(response.status(), response.headers());
+        let looked_at = in_hand.connection.shared.settings.watch.observer().is_some_and(Observer::looks_at_response);
+        record.note_response(response.status(), looked_at.then(|| response.headers()));
     }
     let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let kept = in_hand.connection.begin_response(upgrades);

@@ -1,7 +1,7 @@
 use std::mem;
 
-use http::StatusCode;
-use rserve_http::{Answer, Body, Outgoing, Response, encode_error};
+use http::{HeaderMap, StatusCode};
+use rserve_http::{Answer, AnswerHead, Body, Outgoing, Response, encode_error};
 
 use super::{Connection, Said, State, Step, Writing};
 use crate::close_reason::CloseReason;
@@ -9,6 +9,7 @@ use crate::incoming::Incoming;
 use crate::job::Fed;
 use crate::sending::{COPIED, Sending, Sent, Source};
 use crate::shared::Shared;
+use crate::watch::Observer;
 
 /// With this much unsent the connection sends at once.
 const OUTPUT: usize = 16 * 1024;
@@ -48,15 +49,15 @@ impl Connection {
         };
         if !is_small {
             let source = fed.map_or(Source::Body(body), |fed| Source::Feed(fed.feed));
-            let is_watched = shared.is_watched();
-            let said = is_watched.then(|| Box::new(Said { status: head.status(), fields: head.into_fields() }));
+            let said =
+                shared.is_watched().then(|| Box::new(Said { status: head.status(), fields: fields(head, shared) }));
             return self.send_body(incoming, source, framing, persist, said, shared);
         }
         let body = if framing == Outgoing::None { &[][..] } else { body.in_memory().unwrap_or_default() };
         output.extend_from_slice(body);
         let is_much = output.len() >= OUTPUT;
         if shared.is_watched() {
-            self.tell(&incoming, head.status(), &head.into_fields(), body.len() as u64, shared);
+            self.tell(&incoming, head.status(), &fields(head, shared), body.len() as u64, shared);
         }
         if is_much {
             // What follows depends on the next request, and on whether this one went.
@@ -171,6 +172,12 @@ impl Connection {
             self.end(CloseReason::LastResponse, shared)
         }
     }
+}
+
+/// For whoever is told of it, if they look.
+fn fields(head: AnswerHead, shared: &Shared) -> HeaderMap {
+    let looked_at = shared.settings.watch.observer().is_some_and(Observer::looks_at_response);
+    if looked_at { head.into_fields() } else { HeaderMap::new() }
 }
 
 fn failed() -> Response {

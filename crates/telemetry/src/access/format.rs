@@ -87,6 +87,14 @@ impl Format {
     /// gunicorn's default.
     pub const DEFAULT: &'static str = DEFAULT;
 
+    /// Whether lines have fields of the response in them.
+    pub(super) fn looks_at_response(&self) -> bool {
+        match self {
+            Self::Json => false,
+            Self::Text(text) => text.pieces.iter().any(|piece| matches!(piece, Piece::ResponseField(_))),
+        }
+    }
+
     /// The request's fields that lines have in them.
     pub(super) fn fields(&self) -> &[HeaderName] {
         const JSON: &[HeaderName] = &[header::REFERER, header::USER_AGENT, header::AUTHORIZATION];

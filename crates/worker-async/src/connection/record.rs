@@ -30,8 +30,8 @@ impl Record {
     }
 
     /// What it is answered.
-    pub(crate) fn note_response(&mut self, status: StatusCode, fields: &HeaderMap) {
-        self.said = Some((status, fields.clone()));
+    pub(crate) fn note_response(&mut self, status: StatusCode, fields: Option<&HeaderMap>) {
+        self.said = Some((status, fields.cloned().unwrap_or_default()));
     }
 
     /// So many bytes of the response's body go out.
