@@ -134,7 +134,7 @@ fn log_file_that_cannot_be_opened_is_an_error() {
     assert_eq!(server.wait_exit(SOON).code(), Some(1));
     server.log().wait_for_end(SOON);
     let said = server.log().text();
-    assert!(said.starts_with("error: cannot open the log file none/log: No such file"), "{said}");
+    assert!(said.starts_with("error: cannot open the log file none/log: no such file"), "{said}");
 }
 
 #[test]
