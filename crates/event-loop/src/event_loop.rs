@@ -57,6 +57,8 @@ pub struct EventLoop {
     next_check: Option<Instant>,
     /// When whoever watches is told again where connections stand.
     next_census: Instant,
+    /// Before then whoever watches is not asked to write.
+    next_telling: Instant,
     /// So many newcomers are not read from before the kernel tells of something to read.
     unread_newcomers: u8,
     /// How many turns of connections are over, each with its last response.
@@ -100,6 +102,7 @@ impl EventLoop {
             events: vec![EpollEvent::empty(); EVENTS],
             next_check: None,
             next_census: Instant::now(),
+            next_telling: Instant::now(),
             unread_newcomers: 0,
             turns: 0,
             let_in_at: None,
@@ -216,6 +219,7 @@ impl EventLoop {
     pub fn quit(&mut self) {
         // It fails only if a descriptor cannot be waited on, and nobody is going to wait.
         let _ = self.flush();
+        self.shared.settings.watch.flush();
         for held in self.connections.drain() {
             let reason = held.connection.reason_if_cut();
             tracing::debug!(peer = ?held.connection.peer, %reason, "closed");

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) phase: Phase,
     /// Bodies that are not in memory are asked for their pieces on other threads.
     pub(crate) asks_elsewhere: bool,
+    /// Whoever watches has been told something that may not be written yet.
+    pub(crate) untold: Cell<bool>,
 }
 
 impl Shared {
@@ -38,6 +41,7 @@ impl Shared {
             scratch: Vec::new(),
             phase: Phase::Serving,
             asks_elsewhere: false,
+            untold: Cell::new(false),
         }
     }
 

@@ -33,7 +33,7 @@ pub trait Observer: Send + Sync {
         let _ = census;
     }
 
-    /// What is held back of that is to be written: the worker may be about to wait. By default nothing.
+    /// What is held back of that is to be written: it may be a few milliseconds old, or the worker about to wait. By default nothing.
     fn flush(&self) {}
 
     /// Whether it looks at [`Answered::fields`]. To make them costs something, so one that does not should say so. By default

@@ -16,8 +16,8 @@ use stamp::Stamp;
 
 /// The access log of one worker: a line for each request that was answered.
 ///
-/// Lines are gathered and written together when the worker's responses are sent, so at the latest before it waits. One file
-/// may have many such logs, in as many processes: each writes whole lines.
+/// Lines are gathered, and written together when the worker says so ([`Observer::flush`]). One file may have many such logs, in as
+/// many processes: each writes whole lines.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -37,6 +37,7 @@ impl Connection {
     /// A request was answered.
     pub(super) fn tell(&self, incoming: &Incoming, status: StatusCode, fields: &HeaderMap, sent: u64, shared: &Shared) {
         let Some(observer) = shared.settings.watch.observer() else { return };
+        shared.untold.set(true);
         let since_whole = |moment| incoming.whole.map_or(Duration::ZERO, |whole| moment - whole);
         observer.answered(&Answered {
             asked: if incoming.has_head() { Asked::Head(incoming.head()) } else { Asked::Malformed },
@@ -61,6 +62,7 @@ impl Connection {
     /// A request was refused with what now stands at the end of the output.
     pub(super) fn tell_of_refusal(&self, incoming: Option<&Incoming>, status: StatusCode, shared: &Shared) {
         let Some(observer) = shared.settings.watch.observer() else { return };
+        shared.untold.set(true);
         let output = self.output.as_ref().map_or(&[][..], |output| &output.bytes);
         let body = output.windows(4).rposition(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| output.len() - end - 4);
         let incoming = incoming.filter(|incoming| incoming.has_head());

@@ -1,8 +1,12 @@
 use std::io;
+use std::time::Duration;
 
 use super::EventLoop;
 use crate::connection::{CENSUS, Step};
 use crate::watch::Census;
+
+/// Whoever watches is asked to write no more often than this: each time may cost a system call.
+const TELLING: Duration = Duration::from_millis(1);
 
 /// Sending responses that were held back.
 impl EventLoop {
@@ -34,7 +38,11 @@ impl EventLoop {
 
     fn tell_whoever_watches(&mut self) {
         let Some(observer) = self.shared.settings.watch.observer() else { return };
-        observer.flush();
+        if self.shared.untold.get() && self.shared.now >= self.next_telling {
+            observer.flush();
+            self.shared.untold.set(false);
+            self.next_telling = self.shared.now + TELLING;
+        }
         if self.shared.now >= self.next_census {
             self.next_census = self.shared.now + CENSUS;
             let mut census = Census::default();

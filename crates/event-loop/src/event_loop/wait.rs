@@ -79,7 +79,8 @@ impl EventLoop {
             return Duration::ZERO;
         }
         let full = if cx.workers() > 1 { self.window.deadline() } else { None };
-        [self.next_check, full, self.doors.deadline(self.shared.now)]
+        let telling = self.shared.untold.get().then_some(self.next_telling);
+        [self.next_check, full, self.doors.deadline(self.shared.now), telling]
             .into_iter()
             .flatten()
             .map(|deadline| deadline.saturating_duration_since(self.shared.now))
