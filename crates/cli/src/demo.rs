@@ -9,12 +9,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use rserve_http::{App, Body, Handler, Request, Response};
+use rserve_http::{Answer, App, Body, Handler, RawHead, Request, Response};
 
 pub(crate) const NAME: &str = "demo";
 
 /// Where health checks are answered, before it is asked, unless others are named.
 pub(crate) const HEALTH_PATH: &str = "/healthz";
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 const PAGE: &str = include_str!("demo/page.html");
 
@@ -25,26 +27,44 @@ const MOST_BYTES: u64 = 1 << 30;
 
 /// The demo app, which answers `/`, `/hello`, `/echo`, `/sleep/MILLISECONDS` and `/bytes/N`.
 pub(crate) fn app() -> App {
-    App::blocking(Demo)
+    App::blocking(Demo { hello: hello() })
 }
 
-struct Demo;
+struct Demo {
+    /// Always the same, so that it is made once.
+    hello: RawHead,
+}
 
 impl Handler for Demo {
     fn handle(&self, request: Request<'_>) -> Response {
-        let (head, method) = (request.head(), request.head().method());
-        match (head.path_bytes(), method) {
-            (b"/hello", "GET" | "HEAD") => text(StatusCode::OK, "Hello, World!"),
-            (b"/", "GET" | "HEAD") => page(request.draining()),
-            (b"/echo", _) => echo(request),
-            (b"/" | b"/hello", _) => method_not_allowed(),
-            _ => match head.path()[1..].split_once('/') {
-                Some(("sleep", milliseconds)) => sleep(milliseconds),
-                Some(("bytes", number)) if matches!(method, "GET" | "HEAD") => bytes(number),
-                Some(("bytes", _)) => method_not_allowed(),
-                _ => text(StatusCode::NOT_FOUND, "404: the demo app has nothing here; see /\n"),
-            },
+        self.answer(request).into_response()
+    }
+
+    fn answer(&self, request: Request<'_>) -> Answer {
+        match (request.head().path_bytes(), request.head().method()) {
+            (b"/hello", "GET" | "HEAD") => Answer::new(self.hello.clone(), "Hello, World!".into()),
+            _ => respond_to(request).into(),
         }
+    }
+}
+
+fn hello() -> RawHead {
+    let head = RawHead::new(b"200 OK").and_then(|mut head| head.field(b"Content-Type", TEXT.as_bytes()).map(|_| head));
+    head.expect("invariant: a field that may be sent")
+}
+
+fn respond_to(request: Request<'_>) -> Response {
+    let (head, method) = (request.head(), request.head().method());
+    match (head.path_bytes(), method) {
+        (b"/", "GET" | "HEAD") => page(request.draining()),
+        (b"/echo", _) => echo(request),
+        (b"/" | b"/hello", _) => method_not_allowed(),
+        _ => match head.path()[1..].split_once('/') {
+            Some(("sleep", milliseconds)) => sleep(milliseconds),
+            Some(("bytes", number)) if matches!(method, "GET" | "HEAD") => bytes(number),
+            Some(("bytes", _)) => method_not_allowed(),
+            _ => text(StatusCode::NOT_FOUND, "404: the demo app has nothing here; see /\n"),
+        },
     }
 }
 
@@ -70,7 +90,7 @@ fn echo(request: Request<'_>) -> Response {
     let body = request.into_body();
     seen.extend(format!("\n{} bytes of body\n", body.len()).bytes());
     let length = seen.len() as u64 + body.len();
-    respond(StatusCode::OK, "text/plain; charset=utf-8", Body::reader(Cursor::new(seen).chain(body), length))
+    respond(StatusCode::OK, TEXT, Body::reader(Cursor::new(seen).chain(body), length))
 }
 
 fn sleep(milliseconds: &str) -> Response {
@@ -113,7 +133,7 @@ fn method_not_allowed() -> Response {
 }
 
 fn text(status: StatusCode, text: impl Into<Body>) -> Response {
-    respond(status, "text/plain; charset=utf-8", text)
+    respond(status, TEXT, text)
 }
 
 fn respond(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {

@@ -174,7 +174,7 @@ pub(crate) fn write_rest(
 }
 
 /// What the app's fields say that concerns the server.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     date: bool,
     server: bool,

@@ -18,7 +18,9 @@ use crate::octets::{is_field_value, is_token_byte};
 /// assert_eq!(head.fields()["x-shout"], "yes");
 /// # Ok::<(), rserve_http::ResponseError>(())
 /// ```
-#[derive(Debug)]
+///
+/// Of a head that is the same for many responses each may have a clone.
+#[derive(Clone, Debug)]
 pub struct RawHead {
     status: StatusCode,
     /// From the start of the status line to the end of the last field.

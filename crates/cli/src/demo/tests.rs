@@ -9,7 +9,7 @@ fn ask(request_line: &str, body: RequestBody, draining: bool) -> (u16, String, V
     decoder.decode(bytes.as_bytes()).unwrap();
     let connect = ConnectInfo { draining, ..ConnectInfo::default() };
     let request = Request::new(decoder.head().view(bytes.as_bytes()), body, connect);
-    let (parts, mut body) = Demo.handle(request).into_parts();
+    let (parts, mut body) = Demo { hello: hello() }.handle(request).into_parts();
     let mut whole = Vec::new();
     while let Some(piece) = body.next_chunk() {
         whole.extend(piece.unwrap());
