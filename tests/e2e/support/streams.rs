@@ -1,6 +1,7 @@
 //! Load over HTTP/2: closed-loop clients with several requests under way on one connection each.
 
 use std::{
+    error::Error,
     io,
     sync::{
         Arc,
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use h2::Reason;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -116,6 +118,7 @@ async fn ask(sender: &mut http2::SendRequest<Empty<Bytes>>, url: &str) -> Option
         let response = match sender.try_send_request(request).await {
             Ok(response) => response,
             Err(unsent) if unsent.message().is_some() => return None,
+            Err(failed) if was_declined(failed.error()) => return None,
             Err(_) => return Some(Outcome::Lost(Loss::Reset)),
         };
         let status = response.status();
@@ -125,4 +128,11 @@ async fn ask(sender: &mut http2::SendRequest<Empty<Bytes>>, url: &str) -> Option
         Some(if status == StatusCode::OK { Outcome::Served } else { Outcome::Status(status.as_u16()) })
     };
     time::timeout(PATIENCE, conversation).await.unwrap_or(Some(Outcome::Lost(Loss::Timeout)))
+}
+
+/// Whether the server said that it is going and that it has not begun with this request, which can so be sent again elsewhere
+/// (RFC 9113 section 6.8). It was on its way while the server's word came.
+fn was_declined(error: &hyper::Error) -> bool {
+    let reason = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    reason.is_some_and(|error| error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR))
 }
