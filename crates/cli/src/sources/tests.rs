@@ -6,6 +6,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::flags;
 
+mod every_setting;
+
 /// A folder with a settings file in it, and what the program is started with there.
 struct Start {
     folder: TempDir,
