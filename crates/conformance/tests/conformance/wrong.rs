@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rserve::{App, BootError, Built, Context, Drain, Handler, Outcome, Response, Site, Worker, WorkerClass};
+use rserve::{Answer, App, BootError, Built, Context, Drain, Handler, Outcome, Site, Worker, WorkerClass};
 use rserve_event_loop::{EventLoop, Taken};
 
 pub(crate) const CLASSES: &[WorkerClass<Site>] = &[
@@ -100,8 +100,8 @@ impl Worker for Altered {
 struct Threads {
     events: EventLoop,
     app: Arc<dyn Handler>,
-    answers: Receiver<(Taken, Response)>,
-    to_answer: Sender<(Taken, Response)>,
+    answers: Receiver<(Taken, Answer)>,
+    to_answer: Sender<(Taken, Answer)>,
     running: usize,
     most: usize,
     careful: bool,
@@ -116,9 +116,9 @@ fn threads(site: &Site, cx: &mut Context, most: usize, careful: bool) -> Built {
 
 impl Worker for Threads {
     fn serve_step(&mut self, cx: &mut Context) -> io::Result<()> {
-        while let Ok((taken, response)) = self.answers.recv_timeout(Duration::from_millis(5)) {
+        while let Ok((taken, answer)) = self.answers.recv_timeout(Duration::from_millis(5)) {
             self.running -= 1;
-            self.events.respond(cx, taken, response)?;
+            self.events.respond(cx, taken, answer)?;
         }
         if self.running >= self.most {
             return self.events.flush(); // nobody else is served, and the heart beats on
@@ -128,8 +128,8 @@ impl Worker for Threads {
             let (app, answers) = (Arc::clone(&self.app), self.to_answer.clone());
             self.running += 1;
             thread::spawn(move || {
-                let response = taken.answer(&*app);
-                let _ = answers.send((taken, response));
+                let answer = taken.answer(&*app);
+                let _ = answers.send((taken, answer));
             });
         }
         self.events.flush()
