@@ -12,6 +12,7 @@ use nix::{
 
 use crate::support::{
     Server, Target, each_class,
+    http::get,
     load::{Load, Shape},
     send, turn, wait_until,
 };
@@ -61,6 +62,20 @@ fn reload_in_steps_loses_nobody(class: &str) {
 
 fn all_new(now: &[Pid], old: &[Pid]) -> bool {
     now.iter().all(|worker| !old.contains(worker))
+}
+
+/// A jitter so large that the worker would have to be unlucky, once in ten million runs, to be replaced here as well.
+#[test]
+fn max_requests_jitter_is_added_to_max_requests() {
+    let server = Server::builder("sync").args(["--max-requests", "5"]).start();
+    let jitter = Server::builder("sync").args(["--max-requests", "5", "--max-requests-jitter", "1000000000"]).start();
+    let [old, kept] = [&server, &jitter].map(|server| server.wait_for_workers(SOON, |workers| workers.len() == 1));
+    for _ in 0..100 {
+        assert_eq!(get(&server.target(), "/hello").unwrap().status, 200);
+        assert_eq!(get(&jitter.target(), "/hello").unwrap().status, 200);
+    }
+    server.wait_for_workers(SOON, |now| now.len() == 1 && all_new(now, &old));
+    assert_eq!(jitter.workers(), kept);
 }
 
 /// `--reuse-port`, through everything that replaces workers, and the drain: no listener goes before its queue is empty.
