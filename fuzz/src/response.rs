@@ -2,7 +2,8 @@ use arbitrary::{Result, Unstructured};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use rserve_http::{
-    Exchange, Outgoing, ResponseError, Version, encode_chunk, encode_head, encode_last_chunk, format_date,
+    AnswerHead, Exchange, Outgoing, RawHead, ResponseError, Version, encode_chunk, encode_head, encode_last_chunk,
+    format_date,
 };
 
 /// Whatever response an app builds, the client reads that response and no other, or it is refused before a byte is
@@ -63,6 +64,7 @@ impl Case {
         let mut out = b"before".to_vec();
         let encoded = encode_head(&self.parts, self.length, &self.exchange, &date, &mut out);
         let mut wire = out.strip_prefix(b"before").expect("only appended to").to_vec();
+        self.check_raw(&encoded, &wire, &date);
         let (outgoing, persist) = match encoded {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -82,6 +84,28 @@ impl Case {
             let sent: Vec<u8> = if outgoing == Outgoing::None { Vec::new() } else { self.pieces.concat() };
             assert_eq!(body.read(&wire[end..]), Some(sent), "{self:?}");
             assert!(body != Client::ToTheEnd || !persist, "{self:?}");
+        }
+    }
+
+    /// The same head as bytes is the same head, or is refused as this one is.
+    fn check_raw(&self, typed: &std::result::Result<(Outgoing, bool), ResponseError>, wire: &[u8], date: &[u8; 29]) {
+        let mut out = Vec::new();
+        let raw = RawHead::new(self.parts.status.as_str().as_bytes()).and_then(|mut head| {
+            for (name, value) in &self.parts.headers {
+                head.field(name.as_str().as_bytes(), value.as_bytes())?;
+            }
+            AnswerHead::Raw(head).encode(self.length, &self.exchange, date, &mut out)
+        });
+        assert_eq!(raw.is_ok(), typed.is_ok(), "{raw:?}, not {typed:?}: {self:?}");
+        if raw.is_ok() {
+            assert_eq!(raw.as_ref().ok(), typed.as_ref().ok(), "{self:?}");
+            let fields = |head: &[u8]| {
+                let mut lines: Vec<Vec<u8>> =
+                    head.split(|&byte| byte == b'\n').skip(1).map(<[u8]>::to_ascii_lowercase).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(fields(&out), fields(wire), "{self:?}");
         }
     }
 
