@@ -99,7 +99,8 @@ fn replace(class: &str, name: &str, args: &[&str], mut once: impl FnMut(&mut Sce
         let listeners = if reuse_port { "`--reuse-port`" } else { "shared" };
         println!("{name}, {listeners}: {tally}");
         soak::replaced(class, name, listeners, times, &tally);
-        // Clients that a busy machine holds up for `--drain-quiet` find their idle connection closed.
+        // None in the short form. On a busy machine the long one met four; probably clients that were held up for
+        // `--drain-quiet`, which closes idle connections, but that is not established.
         tally.assert_none_lost(times / 10);
         assert_eq!(tally.refused(), 0, "{name}, {listeners}: {tally}");
     }
