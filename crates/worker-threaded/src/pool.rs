@@ -6,7 +6,7 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use rserve_arbiter::Host;
 
-use crate::queue::Queue;
+use crate::queue::{LoopWait, Queue};
 
 /// Threads that run jobs, while their owner waits for something else.
 ///
@@ -35,13 +35,19 @@ type Run<J, D> = dyn Fn(J, &dyn Thread<D>) -> D + Send + Sync;
 struct Shared<J, D> {
     queue: Mutex<Queue<J, D>>,
     linger: Condvar,
+    /// Where the owner waits for a batch.
+    batch: Condvar,
     host: Option<&'static dyn Host>,
     run: Box<Run<J, D>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
-/// A thread belongs to rayon again after this long, for what the app has given rayon to do.
+/// A thread belongs to rayon again after this long, for what the app has given rayon to do; but where a host runs the app,
+/// which knows nothing of rayon.
 const SHIFT: Duration = Duration::from_millis(20);
+
+/// The owner waits for a batch no longer than this: then it looks at what else has happened.
+const FOR_BATCH: Duration = Duration::from_micros(100);
 
 impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     /// Starts the threads. `run` is called on them and must not panic; `wake` ends the owner's wait.
@@ -52,17 +58,26 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, ThreadPoolBuildError> {
         let queue = Mutex::new(Queue::new(threads, Instant::now()));
-        let shared = Arc::new(Shared { queue, linger: Condvar::new(), host, run: Box::new(run), wake: Box::new(wake) });
+        let shared = Arc::new(Shared {
+            queue,
+            linger: Condvar::new(),
+            batch: Condvar::new(),
+            host,
+            run: Box::new(run),
+            wake: Box::new(wake),
+        });
         let threads =
             ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("app {index}")).build()?;
         Ok(Self { threads, shared })
     }
 
     /// Hands jobs in, and says how long the owner may wait at most before it calls this again, with or without new ones.
+    /// Jobs that are done almost at once are waited for.
     pub(crate) fn submit(&self, now: Instant, jobs: &mut Vec<J>) -> Duration {
         let mut queue = self.shared.lock();
         queue.push(now, jobs.drain(..));
-        let (wake, wait) = (queue.wake_threads(now), queue.wait());
+        let wake = queue.wake_threads(now);
+        let wait = if queue.wait_here() { None } else { Some(queue.wait()) };
         drop(queue);
         if wake.lingering {
             // Another may have begun to linger where the one that is meant has not left yet.
@@ -75,7 +90,7 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
                 None => shared.shift(),
             });
         }
-        wait
+        wait.unwrap_or_else(|| self.shared.wait_for_batch())
     }
 
     /// Takes what is done, in exchange for an empty vector.
@@ -102,23 +117,21 @@ impl<J, D> Shared<J, D> {
             return (self.wake)();
         }
         let mut now = Instant::now();
-        let until = now + SHIFT;
+        let until = self.host.is_none().then(|| now + SHIFT);
         let mut done = None;
         loop {
             let mut queue = self.lock();
             if let Some((took, done)) = done.take() {
                 queue.bring(took, now, done);
             }
-            let job = if now < until { queue.take(now) } else { None };
+            let job = if until.is_none_or(|until| now < until) { queue.take(now) } else { None };
             let wake = queue.wake_loop(now, job.is_none());
             drop(queue);
-            if wake {
-                (self.wake)();
-            }
+            self.wake(wake);
             let Some(job) = job else {
                 // Nothing is locked when the host is let go of and taken again: whoever has it may wait for the lock.
                 let mut stays = false;
-                self.wait(&mut || stays = self.linger(until.saturating_duration_since(now)));
+                self.wait(&mut || stays = self.linger(until.map(|until| until.saturating_duration_since(now))));
                 if !stays {
                     return;
                 }
@@ -133,6 +146,21 @@ impl<J, D> Shared<J, D> {
         }
     }
 
+    /// On the owner's thread: waits until a batch is done, and says how long to wait for more.
+    fn wait_for_batch(&self) -> Duration {
+        let waited = self.batch.wait_timeout_while(self.lock(), FOR_BATCH, |queue| queue.loop_waits_here());
+        waited.unwrap_or_else(PoisonError::into_inner).0.wait()
+    }
+
+    /// Wakes the owner where it waits.
+    fn wake(&self, at: Option<LoopWait>) {
+        match at {
+            Some(LoopWait::Here) => self.batch.notify_one(),
+            Some(LoopWait::Poll) => (self.wake)(),
+            None => {}
+        }
+    }
+
     /// Waits with the host let go of.
     fn wait(&self, wait: &mut dyn FnMut()) {
         match self.host {
@@ -142,9 +170,9 @@ impl<J, D> Shared<J, D> {
     }
 
     /// Waits for the next job; false if the shift is over.
-    fn linger(&self, most: Duration) -> bool {
+    fn linger(&self, most: Option<Duration>) -> bool {
         let mut queue = self.lock();
-        if most.is_zero() {
+        if most == Some(Duration::ZERO) {
             queue.sleep();
             let leaves_jobs = !queue.is_empty();
             drop(queue);
@@ -160,8 +188,16 @@ impl<J, D> Shared<J, D> {
             }
             return stays;
         };
-        let waited = self.linger.wait_timeout_while(queue, most, |queue| queue.lingers(place));
-        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut queue = match most {
+            Some(most) => {
+                let waited = self.linger.wait_timeout_while(queue, most, |queue| queue.lingers(place));
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.linger.wait_while(queue, |queue| queue.lingers(place));
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
         queue.stop_lingering(place)
     }
 
@@ -176,9 +212,7 @@ impl<J, D> Thread<D> for Shared<J, D> {
         queue.bring_some(now, done);
         let wake = queue.wake_loop(now, true);
         drop(queue);
-        if wake {
-            (self.wake)();
-        }
+        self.wake(wake);
     }
 
     fn host(&self) -> Option<&'static dyn Host> {

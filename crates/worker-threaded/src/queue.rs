@@ -30,8 +30,19 @@ pub(crate) struct Queue<J, D> {
     again: Instant,
     /// For how many more jobs the app counts as slow.
     wary: u8,
-    /// The loop is to be woken when something is done.
-    loop_waits: bool,
+    /// What a job has taken of late, on average.
+    typical: Duration,
+    /// Where the loop is to be woken when something is done.
+    waiting_loop: Option<LoopWait>,
+}
+
+/// Where the loop waits for what is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoopWait {
+    /// At the queue, where nothing else wakes it.
+    Here,
+    /// Where it waits for everything.
+    Poll,
 }
 
 /// Where a thread lingers: another time, another place.
@@ -53,6 +64,9 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// At first, and after a job that took longer, so many must be quicker before the app is trusted to be quick.
 const WARY: u8 = 64;
 
+/// While a job takes no longer than this, to be woken for a newcomer costs the loop more than the newcomer gains.
+const PROMPT: Duration = Duration::from_micros(5);
+
 /// So many that are done are a batch.
 const BATCH: usize = 32;
 
@@ -72,7 +86,8 @@ impl<J, D> Queue<J, D> {
             waiting_for_clients: 0,
             again: now,
             wary: WARY,
-            loop_waits: false,
+            typical: PATIENCE,
+            waiting_loop: None,
         }
     }
 
@@ -103,11 +118,23 @@ impl<J, D> Queue<J, D> {
         self.waiting.is_empty()
     }
 
+    /// Whether the loop should wait here first, for a batch that is done almost at once. It is woken when it is.
+    pub(crate) fn wait_here(&mut self) -> bool {
+        let soon = self.done.is_empty() && !self.waiting.is_empty() && self.typical <= PROMPT && !self.app_is_slow();
+        self.waiting_loop = soon.then_some(LoopWait::Here);
+        soon
+    }
+
+    /// Whether the loop, which waits here, has not been woken yet.
+    pub(crate) fn loop_waits_here(&self) -> bool {
+        self.waiting_loop == Some(LoopWait::Here)
+    }
+
     /// The loop is going to wait: for how long at most. It is woken before that when something is done.
     pub(crate) fn wait(&mut self) -> Duration {
-        self.loop_waits = self.done.is_empty();
+        self.waiting_loop = self.done.is_empty().then_some(LoopWait::Poll);
         let jobs = self.busy + self.waiting.len();
-        if !self.loop_waits {
+        if self.waiting_loop.is_none() {
             Duration::ZERO
         } else if jobs == 0 || (self.app_is_slow() && self.awake >= jobs.min(self.threads)) {
             Duration::MAX
@@ -118,7 +145,7 @@ impl<J, D> Queue<J, D> {
 
     /// The loop takes what is done, in exchange for an empty vector.
     pub(crate) fn collect(&mut self, done: &mut Vec<D>) {
-        self.loop_waits = false;
+        self.waiting_loop = None;
         std::mem::swap(&mut self.done, done);
     }
 
@@ -134,6 +161,7 @@ impl<J, D> Queue<J, D> {
     pub(crate) fn bring(&mut self, took: Instant, now: Instant, done: D) {
         self.busy -= 1;
         self.wary = if now >= took + PATIENCE { WARY } else { self.wary.saturating_sub(1) };
+        self.typical = (7 * self.typical + (now - took)) / 8;
         self.put_down(now, done);
     }
 
@@ -197,12 +225,10 @@ impl<J, D> Queue<J, D> {
         woken
     }
 
-    /// Whether the loop is to be woken now, after a job: it does not wait any more then. `last`: none follows at once.
-    pub(crate) fn wake_loop(&mut self, now: Instant, last: bool) -> bool {
+    /// Where the loop is to be woken now, after a job: it does not wait any more then. `last`: none follows at once.
+    pub(crate) fn wake_loop(&mut self, now: Instant, last: bool) -> Option<LoopWait> {
         let due = last || self.app_is_slow() || self.done.len() >= BATCH || now >= self.done_since + PATIENCE;
-        let wake = self.loop_waits && !self.done.is_empty() && due;
-        self.loop_waits &= !wake;
-        wake
+        if due && !self.done.is_empty() { self.waiting_loop.take() } else { None }
     }
 
     /// Since when no thread was free for a job, and none has taken one.

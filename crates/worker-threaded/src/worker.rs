@@ -84,6 +84,23 @@ impl ThreadedWorker {
     /// Waits once, and does what there is to do then; false if the step is to return.
     fn pass(&mut self, cx: &mut Context) -> io::Result<bool> {
         let go_on = self.events.poll_for(cx, self.wait)?;
+        self.collect(cx)?;
+        while let Some(job) = self.events.next_job(cx)? {
+            let number = self.in_hand.add(self.events.now(), job.line());
+            self.jobs.push((number, job));
+        }
+        self.wait = self.pool.submit(self.events.now(), &mut self.jobs);
+        if self.wait.is_zero() {
+            // Sent now rather than after the next look: their clients' next requests are then part of the next batch.
+            self.collect(cx)?;
+            self.wait = self.pool.submit(self.events.now(), &mut self.jobs);
+        }
+        self.name_the_oldest(cx);
+        Ok(go_on)
+    }
+
+    /// Takes what the pool has done.
+    fn collect(&mut self, cx: &mut Context) -> io::Result<()> {
         self.pool.collect(&mut self.done);
         for (number, done) in self.done.drain(..) {
             if let Some(number) = number {
@@ -91,13 +108,7 @@ impl ThreadedWorker {
             }
             self.events.finish(cx, done)?;
         }
-        while let Some(job) = self.events.next_job(cx)? {
-            let number = self.in_hand.add(self.events.now(), job.line());
-            self.jobs.push((number, job));
-        }
-        self.wait = self.pool.submit(self.events.now(), &mut self.jobs);
-        self.name_the_oldest(cx);
-        Ok(go_on)
+        Ok(())
     }
 
     /// Tells the arbiter what to name if this worker has to be killed.

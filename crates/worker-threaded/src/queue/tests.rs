@@ -92,9 +92,9 @@ fn the_loop_is_woken_for_a_batch_for_the_last_or_for_one_that_has_waited() {
     let mut one = |now, last| {
         queue.take(now);
         queue.bring(now, now, 0);
-        let woken = queue.wake_loop(now, last);
+        let woken = queue.wake_loop(now, last).is_some();
         if woken {
-            assert!(!queue.wake_loop(now, true), "it has been woken already");
+            assert_eq!(queue.wake_loop(now, true), None, "it has been woken already");
             queue.collect(&mut Vec::new());
             queue.wait();
         }
@@ -108,7 +108,7 @@ fn the_loop_is_woken_for_a_batch_for_the_last_or_for_one_that_has_waited() {
     queue.wary = WARY;
     queue.take(now);
     queue.bring(now, now, 0);
-    assert!(queue.wake_loop(now, false), "the next one may be slow");
+    assert!(queue.wake_loop(now, false).is_some(), "the next one may be slow");
 }
 
 #[test]
@@ -119,11 +119,42 @@ fn the_loop_does_not_wait_while_something_is_done() {
     queue.wake_threads(now);
     queue.take(now);
     queue.bring(now, now, 1);
-    assert!(queue.wake_loop(now, true));
+    assert_eq!(queue.wake_loop(now, true), Some(LoopWait::Poll));
     assert_eq!(queue.wait(), Duration::ZERO);
     let mut done = Vec::new();
     queue.collect(&mut done);
     assert_eq!((done, queue.wait()), (vec![1], Duration::MAX));
+}
+
+#[test]
+fn the_loop_waits_at_the_queue_while_jobs_are_done_almost_at_once() {
+    let (mut queue, now) = queue(2, true);
+    let job = |queue: &mut Queue<u32, u32>, takes| {
+        queue.push(now, [0]);
+        queue.wake_threads(now);
+        let here = queue.wait_here();
+        queue.wait();
+        queue.take(now);
+        queue.bring(now, now + takes, 0);
+        queue.collect(&mut Vec::new());
+        here
+    };
+    assert!(!job(&mut queue, US), "nothing is known of the app yet");
+    for _ in 0..50 {
+        job(&mut queue, US);
+    }
+    assert!(job(&mut queue, 100 * US));
+    assert!(!job(&mut queue, US), "one took longer");
+    for _ in 0..50 {
+        job(&mut queue, US);
+    }
+    assert!(!queue.wait_here(), "there is nothing to wait for");
+    queue.push(now, 0..2);
+    assert!(queue.wait_here() && queue.loop_waits_here());
+    queue.take(now);
+    queue.bring(now, now, 0);
+    assert_eq!(queue.wake_loop(now, true), Some(LoopWait::Here));
+    assert!(!queue.loop_waits_here() && !queue.wait_here(), "something is done");
 }
 
 #[test]
