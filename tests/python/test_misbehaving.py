@@ -12,6 +12,7 @@ from serving import Server
 # What is wrong, and what the log says of it.
 REFUSED = {
     "raises_before": "RuntimeError: raised before",
+    "raises_unprintable": r"ValueError: raised for caf\\udce9",
     "raises_after": "RuntimeError: raised after",
     "raises_in_the_head": "TypeError: the response headers are callable_iterator",
     "raises_first": "RuntimeError: raised first",

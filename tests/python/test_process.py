@@ -38,6 +38,7 @@ def is_gone(pid):
         ("plain:factory(", "cannot read 'plain:factory('"),
         ("plain:factory(app)", "cannot read 'plain:factory(app)'"),
         ("plain:factory()", "missing 1 required positional argument: 'text'"),
+        ("plain:broken_factory()", r"ValueError: no \udce9 factory"),
         ("plain.py", "did you mean 'plain:application'?"),
         ("broken", "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
     ],
@@ -49,6 +50,8 @@ def test_an_app_that_cannot_be_loaded_ends_the_start(app, says, preload):
     assert done.stderr.count(says) == 1
     if app == "broken":
         assert 'broken.py", line 3' in done.stderr and "importlib" not in done.stderr
+    if "broken_factory" in app:
+        assert 'in broken_factory\n    raise ValueError' in done.stderr and "_load.py" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ def test_a_file_that_is_sent_as_the_client_reads(worker_class, tmp_path, gets_sh
 
 def test_errors_go_into_the_log(plain):
     assert plain.get("/errors")[2] == b"ok"
-    for line in ["first line", "second line", "third", "fourth line"]:
+    for line in ["first line", "second line", "third", "fourth line", r"fifth \\udce9 line"]:
         plain.wait_for(line)
 
 

@@ -16,8 +16,16 @@ pub(crate) fn traceback(error: &PyErr, py: Python<'_>) -> String {
             module.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
         })
         .and_then(|lines| PyString::new(py, "").call_method1("join", (lines,)))
-        .and_then(|text| text.extract::<String>());
+        .and_then(|text| readable(text.cast()?));
     lines.map_or_else(|_| error.to_string(), |text| text.trim_end().to_owned())
+}
+
+/// The text as UTF-8. Names of files may have lone surrogates in them, which Python prints as escapes, too.
+fn readable(text: &Bound<'_, PyString>) -> PyResult<String> {
+    match text.to_str() {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => text.call_method1("encode", ("utf-8", "backslashreplace"))?.call_method0("decode")?.extract(),
+    }
 }
 
 /// Logs an exception of the app.
@@ -40,8 +48,10 @@ pub(crate) fn say_once(name: &str) {
 
 /// Why an app could not be loaded: with a traceback if its own code has failed.
 pub(crate) fn description(error: &PyErr, py: Python<'_>) -> String {
-    let text = ours(py).and_then(|ours| ours.call_method1("describe", (error.value(py),)));
-    text.and_then(|text| text.extract()).unwrap_or_else(|_| traceback(error, py))
+    // With its traceback: before CPython 3.12 the exception alone may be without.
+    let raised = error.clone_ref(py).into_value(py);
+    let text = ours(py).and_then(|ours| ours.call_method1("describe", (raised,)));
+    text.and_then(|text| readable(text.cast()?)).unwrap_or_else(|_| traceback(error, py))
 }
 
 thread_local! {
@@ -56,7 +66,8 @@ pub(crate) struct Errors;
 #[pymethods]
 impl Errors {
     #[expect(clippy::unused_self, reason = "Python calls it on the object")]
-    fn write(&self, text: &str) -> usize {
+    fn write(&self, text: &Bound<'_, PyString>) -> PyResult<usize> {
+        let (length, text) = (text.len()?, &readable(text)?);
         BEGUN.with_borrow_mut(|begun| match text.rfind('\n') {
             None => begun.push_str(text),
             Some(end) => {
@@ -66,12 +77,12 @@ impl Errors {
                 begun.push_str(&text[end + 1..]);
             }
         });
-        text.chars().count()
+        Ok(length)
     }
 
     fn writelines(&self, lines: &Bound<'_, PyAny>) -> PyResult<()> {
         for line in lines.try_iter()? {
-            self.write(line?.extract()?);
+            self.write(line?.cast()?)?;
         }
         Ok(())
     }

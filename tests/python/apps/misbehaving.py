@@ -25,6 +25,11 @@ def raises_before(environ, start_response):
     raise RuntimeError("raised before")
 
 
+def raises_unprintable(environ, start_response):
+    # What os.listdir() gives for a file whose name is no UTF-8.
+    raise ValueError("raised for caf\udce9")
+
+
 def raises_after(environ, start_response):
     start_response(*OK)
     raise RuntimeError("raised after")

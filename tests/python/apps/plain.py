@@ -208,6 +208,7 @@ def errors(environ, start_response):
     stream.writelines(["line\n", "third"])
     stream.flush()
     print("fourth line", file=stream)
+    print("fifth \udce9 line", file=stream)
     return answer(start_response, b"ok")
 
 
@@ -244,6 +245,10 @@ validated = validator(app)
 
 def factory(text, *, suffix=""):
     return lambda environ, start_response: answer(start_response, (text + suffix).encode())
+
+
+def broken_factory():
+    raise ValueError("no \udce9 factory")
 
 
 class Namespace:
