@@ -358,6 +358,12 @@ def test_errors_go_into_the_log(plain):
         plain.wait_for(line)
 
 
+def test_a_line_of_errors_ends_with_its_request(plain):
+    for number in range(1, 4):
+        assert plain.get("/unended_error")[2] == b"ok"
+        plain.wait_for("ERROR.*a line without an end$", number)
+
+
 def test_flags_are_true_to_the_class(worker_class):
     with Server("plain:environ", *worker_class, "--workers", "2") as server:
         seen = environ(server)

@@ -37,6 +37,8 @@ pub(crate) fn close_all(py: Python<'_>) {
     while let Some(closing) = LEFT.with_borrow_mut(|left| if left.is_empty() { None } else { Some(left.remove(0)) }) {
         closing.close(py);
     }
+    // A line without an end would become part of another request's, or be lost with the process.
+    errors::end_line();
 }
 
 impl Closing {

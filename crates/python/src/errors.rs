@@ -89,11 +89,16 @@ impl Errors {
 
     #[expect(clippy::unused_self, reason = "Python calls it on the object")]
     fn flush(&self) {
-        BEGUN.with_borrow_mut(|begun| {
-            say(begun);
-            begun.clear();
-        });
+        end_line();
     }
+}
+
+/// Ends the line that this thread has begun, if any.
+pub(crate) fn end_line() {
+    BEGUN.with_borrow_mut(|begun| {
+        say(begun);
+        begun.clear();
+    });
 }
 
 fn say(text: &str) {

@@ -212,6 +212,11 @@ def errors(environ, start_response):
     return answer(start_response, b"ok")
 
 
+def unended_error(environ, start_response):
+    environ["wsgi.errors"].write("a line without an end")
+    return answer(start_response, b"ok")
+
+
 def stuck(environ, start_response):
     print("stuck now", file=sys.stderr, flush=True)
     threading.Event().wait(60)
@@ -231,7 +236,7 @@ def pid(environ, start_response):
 
 ROUTES = {f"/{app.__name__}": app for app in (
     environ, read, length, counted, stream, held_stream, endless, threads, sized_stream, late_start, writes, writes_in_stream,
-    changes_its_mind, changes_its_mind_too_late, file, status, shouts, headers, hop_by_hop, errors, stuck, interrupted, pid,
+    changes_its_mind, changes_its_mind_too_late, file, status, shouts, headers, hop_by_hop, errors, unended_error, stuck, interrupted, pid,
 )}
 
 
