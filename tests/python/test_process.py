@@ -152,6 +152,30 @@ def test_a_child_is_ended_by_a_signal_from_its_first_moment_on():
             assert server.get("/fork_and_end")[2] == b"15"
 
 
+@pytest.mark.parametrize(("how", "code"), [("exits", b"7"), ("raises", b"1"), ("returns", b"0")])
+def test_a_child_that_comes_back_from_the_app_ends(worker_class, how, code):
+    with Server("worldly:app", *worker_class, env={"COME_BACK": how}) as server:
+        pid = server.get()[2]
+        for _ in range(3):
+            assert server.get("/fork_and_come_back")[2] == code
+            assert server.get("/fork_in_pieces")[2] == b"begun " + code
+        assert server.get()[2] == pid
+        os.kill(int(pid), signal.SIGKILL)
+        server.wait_until(lambda: server.workers() not in ([], [int(pid)]))
+    # Nor has one counted for the worker.
+    assert not re.search(r"\d{9} connections in hand", server.log()), server.log()
+    assert ("RuntimeError: raised in the child" in server.log()) == (how == "raises")
+
+
+def test_a_signal_handler_may_end_the_worker():
+    with Server("worldly:app", env={"EXITS_ON_SIGUSR2": "1"}) as server:
+        pid = int(server.get()[2])
+        os.kill(pid, signal.SIGUSR2)
+        server.wait_for(f"worker {pid} exited with code 0")
+        server.wait_until(lambda: server.workers() not in ([], [pid]))
+        server.wait_for(f"atexit in {pid}")
+
+
 def test_a_server_does_not_outlive_its_tests():
     tests = "import os, serving; server = serving.Server('plain:app').__enter__(); print(server.process.pid); os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", tests], cwd=HERE, stdout=subprocess.PIPE, text=True, timeout=PATIENCE)

@@ -5,7 +5,7 @@ use rserve::{Answer, Body, Handler, LoaderSettings, Request, Response};
 use crate::environ::{Environ, Unfit};
 use crate::errors;
 use crate::start_response::StartResponse;
-use crate::{body, closing};
+use crate::{body, closing, host};
 
 /// A WSGI app.
 pub(crate) struct Wsgi {
@@ -37,7 +37,10 @@ impl Handler for Wsgi {
     fn answer(&self, mut request: Request<'_>) -> Answer {
         Python::attach(|py| {
             closing::close_all(py);
-            self.call(py, &mut request).unwrap_or_else(|unfit| answer_unfit(py, &unfit, &request).into())
+            let answer = self.call(py, &mut request);
+            let raised = answer.as_ref().err().and_then(Unfit::raised);
+            host::end_if_forked(py, raised);
+            answer.unwrap_or_else(|unfit| answer_unfit(py, &unfit, &request).into())
         })
     }
 }

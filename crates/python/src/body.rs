@@ -12,9 +12,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyList, PyString, PyTuple};
 use rserve::{Answer, Body, RawHead};
 
 use crate::closing::{self, Closing};
-use crate::errors;
 use crate::file_wrapper::FileWrapper;
 use crate::start_response::StartResponse;
+use crate::{errors, host};
 
 /// Up to here the event loop copies a body next to its head; a larger one stays where it is.
 const COPIED: usize = 4 * 1024;
@@ -203,6 +203,7 @@ impl Iterator for Pieces {
         }
         Python::attach(|py| {
             let next = next_piece(&mut self.iterator.bind(py).clone());
+            host::end_if_forked(py, next.as_ref().err());
             let mut written = self.start.borrow_mut(py).take_written();
             match next {
                 Ok(None) if written.is_empty() => None,

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 
-use crate::{body, errors};
+use crate::{body, errors, host};
 
 /// An iterable that was returned by the app, with what it may need at its end.
 pub(crate) struct Closing {
@@ -45,6 +45,7 @@ impl Closing {
     fn close(self, py: Python<'_>) {
         let finished = self.iterator.as_ref().map_or(Ok(()), |iterator| finish(iterator.bind(py)));
         let closed = self.close.as_ref().map_or(Ok(()), |close| close.call0(py).map(drop));
+        host::end_if_forked(py, finished.as_ref().and(closed.as_ref()).err());
         for raised in [finished.err(), closed.err()].into_iter().flatten() {
             errors::log(py, &raised, &self.line, "the app failed after its response");
         }

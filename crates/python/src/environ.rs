@@ -31,6 +31,12 @@ pub(crate) enum Unfit {
     Python(PyErr),
 }
 
+impl Unfit {
+    pub(crate) const fn raised(&self) -> Option<&PyErr> {
+        if let Self::Python(raised) = self { Some(raised) } else { None }
+    }
+}
+
 impl From<PyErr> for Unfit {
     fn from(error: PyErr) -> Self {
         Self::Python(error)

@@ -36,6 +36,8 @@ impl Run<'_> {
 }
 
 static IN_WORKER: AtomicBool = AtomicBool::new(false);
+/// This is no worker, but a child that its app has forked.
+static HAS_LEFT: AtomicBool = AtomicBool::new(false);
 
 impl Host for Interpreter {
     fn before_fork(&self) {
@@ -109,6 +111,21 @@ pub(crate) fn is_ours_alone<T>(object: &Bound<'_, T>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
 }
 
+/// In a child that the app has forked.
+pub(crate) fn leave_worker() {
+    HAS_LEFT.store(true, Ordering::Relaxed);
+}
+
+/// After a call of the app's, with what it has raised: ends the process if it is a child that the app has forked. It shares
+/// connections and scoreboard with the worker, and would serve, count and answer beside it.
+pub(crate) fn end_if_forked(py: Python<'_>, raised: Option<&PyErr>) {
+    if HAS_LEFT.load(Ordering::Relaxed) {
+        let raised = raised.map(|raised| raised.clone_ref(py).into_value(py));
+        let ended = loader::ours(py).and_then(|ours| ours.call_method1("end_child", (raised,)).map(drop));
+        std::process::exit(ended.map_or(1, |()| 0))
+    }
+}
+
 /// Calls into the Python side of this crate.
 fn call(name: &str) {
     if let Err(raised) = Python::attach(|py| loader::ours(py)?.call_method0(name).map(drop)) {
@@ -125,7 +142,7 @@ pub(crate) fn run_signal_handlers(py: Python<'_>) {
     }
     errors::log(py, &raised, b"", "a signal handler of the app failed");
     if raised.is_instance_of::<PySystemExit>(py) && IN_WORKER.load(Ordering::Relaxed) {
-        let code = raised.value(py).getattr("code").and_then(|code| code.extract()).unwrap_or(1);
-        Interpreter.exit(code);
+        let code = loader::ours(py).and_then(|ours| ours.call_method1("exit_code", (raised.value(py),))?.extract());
+        Interpreter.exit(code.unwrap_or(1));
     }
 }

@@ -24,11 +24,17 @@ use pyo3::prelude::*;
 mod _native {
     use pyo3::prelude::*;
 
-    use crate::loader;
+    use crate::{host, loader};
 
     /// Does what the words of the command line say; returns the exit code.
     #[pyfunction]
     fn main(py: Python<'_>, words: Vec<std::ffi::OsString>) -> u8 {
         loader::main(py, words)
+    }
+
+    /// Says that this process is a child that the app has forked.
+    #[pyfunction]
+    fn leave_worker() {
+        host::leave_worker();
     }
 }

@@ -22,7 +22,7 @@ say("imported in", os.getpid(), "threads", threading.active_count())
 atexit.register(lambda: say("atexit in", os.getpid()))
 os.register_at_fork(before=lambda: say("before fork"), after_in_child=lambda: say("after fork in child"))
 signal.signal(signal.SIGUSR1, lambda *_: say("handled SIGUSR1 in", os.getpid()))
-signal.signal(signal.SIGUSR2, lambda *_: 1 / 0)
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit() if os.environ.get("EXITS_ON_SIGUSR2") else 1 / 0)
 
 if os.environ.get("THREAD_AT_IMPORT"):
     threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -43,6 +43,8 @@ def double(number):
 
 
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fork_in_pieces":
+        return fork_in_pieces(environ, start_response)
     return answer(start_response, ROUTES[environ["PATH_INFO"]]())
 
 
@@ -113,8 +115,28 @@ def fork_and_end():
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) * -1
 
 
+def fork_and_come_back():
+    """The child comes back from the view, and raises what the environment says."""
+    child = os.fork()
+    if child == 0:
+        how = os.environ["COME_BACK"]
+        if how == "exits":
+            sys.exit(7)
+        if how == "raises":
+            raise RuntimeError("raised in the child")
+        return "the child's answer"
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def fork_in_pieces(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"begun "
+    yield str(fork_and_come_back()).encode()
+
+
 ROUTES = {
     "/": os.getpid, "/thread": thread, "/start_ticking": start_ticking, "/ticks": lambda: ticks, "/processes": processes,
     "/command": command, "/warn": warn, "/sleep": sleep_long, "/faults": faults, "/fork": fork, "/fork_and_end": fork_and_end,
+    "/fork_and_come_back": fork_and_come_back,
     "/cwd": os.getcwd, "/variable": lambda: os.environ.get("SHOP", "none"), "/path": lambda: sys.path[:2],
 }

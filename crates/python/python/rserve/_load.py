@@ -14,6 +14,8 @@ import sys
 import threading
 import traceback
 
+from rserve import _native
+
 
 class AppError(Exception):
     """The app cannot be had, and it is no Python code that failed: a traceback would say nothing."""
@@ -141,6 +143,7 @@ def release_signals():
 
 def leave_worker(ours):
     """In a child that the app has forked, as multiprocessing does: it is no worker."""
+    _native.leave_worker()
     # Where Python knows of no handler there is one of the server's, which does nothing.
     for signum in SIGNALS:
         if signal.getsignal(signum) is signal.SIG_DFL:
@@ -179,11 +182,43 @@ def is_passive(descriptor):
 
 def finish():
     """At the end of a worker, what the interpreter does at its end."""
-    for task in (threading._shutdown, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
-        try:
-            task()
-        except KeyboardInterrupt:
-            # The Ctrl-C that ends the worker.
-            pass
-        except BaseException:
-            traceback.print_exc()
+    attempt(threading._shutdown)
+    finish_process()
+
+
+def end_child(raised):
+    """Ends a child that the app has forked and that has come back from the app: there is no server around it."""
+    code = exit_code(raised)
+    finish_process()
+    os._exit(code)
+
+
+def finish_process():
+    attempt(atexit._run_exitfuncs)
+    for stream in (sys.stdout, sys.stderr):
+        # Each is None where its descriptor was closed at the start.
+        if stream is not None:
+            attempt(stream.flush)
+
+
+def attempt(task):
+    try:
+        task()
+    except KeyboardInterrupt:
+        # The Ctrl-C that ends the worker.
+        pass
+    except BaseException:
+        traceback.print_exc()
+
+
+def exit_code(raised):
+    """What a program ends with that has raised this, or None for nothing; says what Python would say."""
+    if raised is None:
+        return 0
+    if not isinstance(raised, SystemExit):
+        traceback.print_exception(raised)
+        return 1
+    if raised.code is None or isinstance(raised.code, int):
+        return (raised.code or 0) & 0xFF
+    print(raised.code, file=sys.stderr)
+    return 1
