@@ -260,6 +260,16 @@ class Namespace:
     inner = staticmethod(app)
 
 
+async def asgi(scope, receive, send):
+    pass
+
+
+class Asgi:
+    async def __call__(self, scope, receive, send):
+        pass
+
+
+asgi_object = Asgi()
 application = app
 not_callable = "text"
 

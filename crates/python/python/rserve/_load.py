@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import gc
 import importlib
+import inspect
 import os
 import signal
 import socket
@@ -36,13 +37,21 @@ def prepare(path, env):
 def load(name):
     """The app by its name, or an AppError."""
     module_name, colon, expression = name.partition(":")
+    if not module_name or module_name.startswith("."):
+        raise AppError(unreadable(name))
     target, arguments, keywords = parse(expression if colon else "application", name)
     app = find(import_module(module_name, target), target, module_name)
     if arguments is not None:
         app = app(*arguments, **keywords)
     if not callable(app):
         raise AppError(f"'{name}' is {type(app).__name__} and cannot be called: a WSGI app is a callable")
+    if any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
+        raise AppError(f"'{name}' is an async app: this server runs WSGI apps; frameworks for ASGI need another server")
     return app
+
+
+def unreadable(name):
+    return f"cannot read '{name}': module:app or module:factory() is needed, with literals as arguments if any"
 
 
 def parse(expression, name):
@@ -54,9 +63,7 @@ def parse(expression, name):
         keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
         return dotted(tree.func), [ast.literal_eval(argument) for argument in tree.args], keywords
     except (SyntaxError, ValueError, TypeError):
-        raise AppError(
-            f"cannot read '{name}': module:app or module:factory() is needed, with literals as arguments if any"
-        ) from None
+        raise AppError(unreadable(name)) from None
 
 
 def dotted(tree):
