@@ -123,6 +123,42 @@ def test_preloaded_threads_are_warned_of():
     assert server.log().count("has started threads") == 1
 
 
+@pytest.mark.parametrize("preload", [[], ["--preload"]])
+def test_code_that_has_changed_comes_with_a_reload_or_an_upgrade(tmp_path, preload):
+    module = tmp_path / "changing.py"
+
+    def write(code):
+        module.write_text(f"import plain\napp = lambda environ, start_response: plain.answer(start_response, {code})\n")
+
+    def served():
+        return server.get()[2]
+
+    write("b'old'")
+    with Server("changing:app", *preload, "--pythonpath", str(APPS), "--pid", "pid", cwd=tmp_path) as server:
+        [old] = server.workers()
+        write("b'newer'")
+        server.signal("HUP")
+        server.wait_until(lambda: old not in server.workers())
+        assert served() == (b"old" if preload else b"newer")
+
+        if not preload:
+            write("b'broken")
+            server.signal("HUP")
+            server.wait_for("SyntaxError")
+            assert served() == b"newer"
+
+        write("b'the newest'")
+        server.signal("USR2")
+        successor = int(re.search(r"successor (\d+) serves", server.wait_for(r"successor \d+ serves"))[1])
+        try:
+            server.signal("TERM")
+            assert server.process.wait(PATIENCE) == 0
+            assert served() == b"the newest"
+        finally:
+            os.kill(successor, signal.SIGTERM)
+        wait_until(lambda: is_gone(successor))
+
+
 def test_signal_handlers_run_in_an_idle_worker():
     with Server("worldly:app") as server:
         pid = int(server.get()[2])
