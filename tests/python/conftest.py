@@ -7,6 +7,12 @@ CLASSES = {
     "threaded": ["--worker-class", "threaded", "--threads", "4"],
 }
 
+# What an app of a framework is run as: in both classes, and with the validator of the standard library around it.
+RUNS = {
+    **{name: (options, "app") for name, options in CLASSES.items()},
+    "validated": (CLASSES["threaded"], "validated"),
+}
+
 
 @pytest.fixture(params=CLASSES)
 def worker_class(request):

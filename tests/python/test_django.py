@@ -8,19 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from conftest import CLASSES
+from conftest import RUNS
 from serving import APPS, PATIENCE, Server
 
 
-@pytest.fixture(params=CLASSES, scope="module")
+@pytest.fixture(params=RUNS, scope="module")
 def django(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("django")
     (folder / "file").write_bytes(bytes(range(256)) * 1000)
     env = {"DATABASE": str(folder / "db"), "FILE": str(folder / "file"), "DJANGO_SETTINGS_MODULE": "shop.settings"}
     command = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"]
     subprocess.run(command, cwd=APPS, env={**os.environ, **env, "PYTHONPATH": str(APPS)}, check=True)
-    with Server("shop.wsgi", *CLASSES[request.param], "--keep-alive", "5", env=env) as server:
+    options, app = RUNS[request.param]
+    name = "shop.wsgi" if app == "app" else f"shop.wsgi:{app}"
+    with Server(name, *options, "--keep-alive", "5", env=env) as server:
         yield server
+    assert "AssertionError" not in server.log(), server.log()
 
 
 @pytest.fixture

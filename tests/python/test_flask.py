@@ -7,16 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from conftest import CLASSES
+from conftest import RUNS
 from serving import PATIENCE, Server
 
 
-@pytest.fixture(params=CLASSES, scope="module")
+@pytest.fixture(params=RUNS, scope="module")
 def flask(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("flask") / "file"
     path.write_bytes(bytes(range(256)) * 1000)
-    with Server("flask_app:app", *CLASSES[request.param], "--keep-alive", "5", env={"FILE": str(path)}) as server:
+    options, app = RUNS[request.param]
+    with Server(f"flask_app:{app}", *options, "--keep-alive", "5", env={"FILE": str(path)}) as server:
         yield server
+    assert "AssertionError" not in server.log(), server.log()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import time
 
 from flask import Flask, flash, g, jsonify, redirect, render_template_string, request, send_file, session, stream_with_context, url_for
+from strict import strict
 from werkzeug.utils import secure_filename
 
 app = Flask(__name__)
@@ -124,3 +125,6 @@ def not_found(error):
 
 def create_app(prefix="/"):
     return app
+
+
+validated = strict(app)
