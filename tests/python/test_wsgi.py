@@ -233,6 +233,11 @@ def test_a_generator_may_start_late(plain):
     assert plain.get("/late_start")[2] == b"late"
 
 
+def test_start_response_by_name():
+    with Server("plain:app") as server:
+        assert server.get("/starts_by_name")[::2] == (503, b"named")
+
+
 def test_write(plain):
     assert plain.get("/writes")[2] == b"written and returned"
     assert plain.get("/writes_in_stream")[2] == b"abcde"

@@ -61,11 +61,11 @@ impl StartResponse {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, response_headers, exc_info=None, /))]
+    #[pyo3(signature = (status, headers, exc_info=None))]
     fn __call__<'py>(
         this: &Bound<'py, Self>,
         status: &Bound<'py, PyAny>,
-        response_headers: &Bound<'py, PyAny>,
+        headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let is_started = this.borrow().is_started();
@@ -77,7 +77,7 @@ impl StartResponse {
             return Err(PyAssertionError::new_err("start_response was called before, and no exc_info is given now"));
         }
         let mut head = read_status(status)?;
-        read_headers(&mut head, response_headers)?;
+        read_headers(&mut head, headers)?;
         this.borrow_mut().started = Some(head);
         this.getattr(intern!(this.py(), "write"))
     }

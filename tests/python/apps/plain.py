@@ -121,6 +121,15 @@ def sized_stream(environ, start_response):
     return Iterable(pieces, "sized")
 
 
+def starts_by_name(environ, start_response):
+    """With the names that gunicorn and wsgiref have: PEP 3333 asks for none, and some middleware has relied on them."""
+    try:
+        raise ValueError("no beans")
+    except ValueError:
+        start_response("503 Out Of Beans", headers=[("Content-Type", "text/plain")], exc_info=sys.exc_info())
+    return [b"named"]
+
+
 def late_start(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"late"
@@ -235,8 +244,9 @@ def pid(environ, start_response):
 
 
 ROUTES = {f"/{app.__name__}": app for app in (
-    environ, read, length, counted, stream, held_stream, endless, threads, sized_stream, late_start, writes, writes_in_stream,
-    changes_its_mind, changes_its_mind_too_late, file, status, shouts, headers, hop_by_hop, errors, unended_error, stuck, interrupted, pid,
+    environ, read, length, counted, stream, held_stream, endless, threads, sized_stream, starts_by_name, late_start, writes,
+    writes_in_stream, changes_its_mind, changes_its_mind_too_late, file, status, shouts, headers, hop_by_hop, errors, unended_error,
+    stuck, interrupted, pid,
 )}
 
 
