@@ -13,6 +13,7 @@ mod drain_rules;
 mod handshakes;
 mod harness;
 mod http2;
+mod http2_slow;
 mod identity;
 mod kill_points;
 mod logs;

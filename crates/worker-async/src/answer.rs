@@ -24,7 +24,7 @@ pub(crate) async fn answer(
     let (mut in_hand, connect, believed) = connection.take_up(Line::of(&request));
     let (parts, body) = request.into_parts();
     in_hand.keep(&parts);
-    let mut terms = Terms { is_head: parts.method == Method::HEAD, upgrades: false, closes: None };
+    let mut terms = Terms { is_head: parts.method == Method::HEAD, upgrades: false, closes: None, is_stream: false };
     let response = match &connection.shared.app {
         App::Async(app) => {
             terms.upgrades = parts.extensions.get::<OnUpgrade>().is_some();
@@ -50,7 +50,7 @@ pub(crate) async fn answer_http2(
     let (mut in_hand, connect, believed) = connection.take_up(Line::of(&request));
     let (parts, body) = request.into_parts();
     in_hand.keep(&parts);
-    let terms = Terms { is_head: parts.method == Method::HEAD, upgrades: false, closes: Some(false) };
+    let terms = Terms { is_head: parts.method == Method::HEAD, upgrades: false, closes: Some(false), is_stream: true };
     let checked = http2::check(&parts, settings);
     connection.count_request(checked.as_ref().is_ok_and(|checked| checked.health_check));
     let head = match checked {

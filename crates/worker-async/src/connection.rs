@@ -1,3 +1,4 @@
+mod owed;
 mod record;
 mod socket;
 mod stage;
@@ -18,6 +19,7 @@ use slab::Slab;
 
 use crate::readiness::Readiness;
 use crate::shared::{Shared, lock};
+use owed::InBooks;
 pub(crate) use record::Record;
 pub(crate) use stage::Stage;
 
@@ -48,7 +50,9 @@ struct State {
     stuck: Option<Instant>,
     verdict: Option<Verdict>,
     /// The requests that the app has, or whose response goes out.
-    requests: Slab<Line>,
+    requests: Slab<InBooks>,
+    /// So many of them wait for the client to take more of their responses.
+    owed: usize,
     /// The client said that its request is the last.
     client_asked: bool,
     /// A response has been handed to hyper, so that nothing else can be answered.
@@ -100,6 +104,7 @@ impl Connection {
             stuck: None,
             verdict: None,
             requests: Slab::new(),
+            owed: 0,
             client_asked: false,
             responding: false,
             body_failed: false,
@@ -157,7 +162,7 @@ impl Connection {
     /// believed.
     pub(crate) fn take_up(self: &Arc<Self>, line: Line) -> (InHand, ConnectInfo, bool) {
         let mut state = self.state();
-        let key = state.requests.insert(line);
+        let key = state.requests.insert(InBooks::new(line));
         if let Stage::Streams { .. } = state.stage {
             (state.stage, state.deadline) = (Stage::Streams { idle: None, served: true }, None);
             // Not before: a client that is told to leave may not ask for anything any more, and this one has come to ask.
@@ -219,7 +224,7 @@ impl Connection {
 
     /// What the log calls a request that it has in hand.
     pub(crate) fn line_in_hand(&self) -> Option<String> {
-        self.state().requests.iter().next().map(|(_, line)| line.to_string())
+        self.state().requests.iter().next().map(|(_, request)| request.line.to_string())
     }
 
     /// Whether an HTTP/2 client is to bring no more requests.
@@ -284,7 +289,7 @@ impl Connection {
         tracing::debug!(peer = ?state.peer, %reason, "closed");
         let outcome = if state.requests.is_empty() { reason.outcome() } else { Outcome::Aborted };
         ticket.finish(outcome);
-        state.requests.drain().map(|line| line.to_string()).collect()
+        state.requests.drain().map(|request| request.line.to_string()).collect()
     }
 }
 
@@ -296,7 +301,7 @@ impl State {
     }
 
     fn line(&self) -> String {
-        self.requests.iter().next().map_or_else(String::new, |(_, line)| line.to_string())
+        self.requests.iter().next().map_or_else(String::new, |(_, request)| request.line.to_string())
     }
 }
 
@@ -340,7 +345,7 @@ impl InHand {
 
     /// What the log calls it.
     pub(crate) fn line(&self) -> String {
-        self.connection.state().requests.get(self.key).map_or_else(String::new, ToString::to_string)
+        self.connection.state().requests.get(self.key).map_or_else(String::new, |request| request.line.to_string())
     }
 }
 
@@ -349,13 +354,6 @@ impl Drop for InHand {
         if let Some(record) = self.record.take() {
             record.tell(&self.connection);
         }
-        let mut state = self.connection.state();
-        // Gone, if the worker was told to quit.
-        state.requests.try_remove(self.key);
-        if state.requests.is_empty() && matches!(state.stage, Stage::Streams { .. }) {
-            state.stage = Stage::Streams { idle: Some(Instant::now()), served: true };
-            state.set_deadline(&self.connection.shared);
-            state.wake();
-        }
+        self.connection.finish_request(self.key);
     }
 }

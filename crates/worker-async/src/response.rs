@@ -17,6 +17,8 @@ pub(crate) struct Terms {
     pub(crate) upgrades: bool,
     /// Whether the connection closes after it; `None`: as its phase says.
     pub(crate) closes: Option<bool>,
+    /// It goes over HTTP/2, where the client lets each response go on by itself.
+    pub(crate) is_stream: bool,
 }
 
 /// Makes of the app's response what is sent: the server owns the framing and the connection.
@@ -36,7 +38,7 @@ pub(crate) fn seal(mut response: Response<AsyncBody>, mut in_hand: InHand, terms
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("rserve"));
-    response.map(|body| Sealed { body, left, in_hand })
+    response.map(|body| Sealed { body, left, rest: terms.is_stream.then(Bytes::new), in_hand })
 }
 
 /// A response in the app's stead.
@@ -133,10 +135,22 @@ pub(crate) struct Sealed {
     body: AsyncBody,
     /// How much is to come, if the app has said so.
     left: Option<u64>,
+    /// Over HTTP/2, what the app has given and hyper has not asked for.
+    rest: Option<Bytes>,
     in_hand: InHand,
 }
 
+/// What hyper gets at once over HTTP/2: the largest frame that any client takes (RFC 9113 section 6.5.2).
+const PIECE: usize = 16 * 1024;
+
 impl Sealed {
+    /// The next piece of what there is.
+    fn next_piece(&mut self) -> Option<Frame<Bytes>> {
+        let rest = self.rest.as_mut().filter(|rest| !rest.is_empty())?;
+        let piece = rest.split_to(PIECE.min(rest.len()));
+        Some(Frame::data(Bytes::from_owner(self.in_hand.owe(piece))))
+    }
+
     fn check(&mut self, frame: Option<&Frame<Bytes>>) -> Result<(), String> {
         let Some(left) = &mut self.left else { return Ok(()) };
         let given = frame.and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
@@ -164,6 +178,9 @@ impl Body for Sealed {
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(piece) = self.next_piece() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
         let body = &mut self.body;
         let frame = match catch_app_panic(|| Pin::new(body).poll_frame(cx)) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -180,14 +197,32 @@ impl Body for Sealed {
         if let (Some(record), Some(data)) = (&mut self.in_hand.record, frame.as_ref().and_then(Frame::data_ref)) {
             record.note_sent(data.len());
         }
-        Poll::Ready(frame.map(Ok))
+        let Some(frame) = frame else { return Poll::Ready(None) };
+        if self.rest.is_none() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let frame = match frame.into_data() {
+            Ok(data) => {
+                self.rest = Some(data);
+                self.next_piece().unwrap_or_else(|| Frame::data(Bytes::new()))
+            }
+            Err(frame) => frame,
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.left.is_none_or(|left| left == 0)
+        let is_given = self.rest.as_ref().is_none_or(Bytes::is_empty);
+        is_given && self.body.is_end_stream() && self.left.is_none_or(|left| left == 0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (body, given) = (self.body.size_hint(), self.rest.as_ref().map_or(0, Bytes::len) as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + given);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + given);
+        }
+        hint
     }
 }

@@ -173,6 +173,7 @@ impl Connection {
             Stage::Head => Some(Verdict::Refuse(CloseReason::HeadTimeout)),
             Stage::Body if state.responding => Some(Verdict::Reset(CloseReason::BodyTimeout)),
             Stage::Body => Some(Verdict::Refuse(CloseReason::BodyTimeout)),
+            Stage::Streams { idle: None, .. } => Some(Verdict::Reset(CloseReason::WriteTimeout)),
             Stage::Streams { .. } if state.leaving.is_none() => {
                 state.leaving = Some(now);
                 state.set_deadline(&self.shared);
@@ -202,8 +203,8 @@ impl State {
                 None if served => self.phase.idle_until(settings, since),
                 None => self.phase.silent_until(settings, since),
             }),
-            Stage::Streams { idle: None, .. } | Stage::Busy | Stage::Upgraded => None,
-            Stage::Head | Stage::Body | Stage::Lingering { .. } => self.deadline,
+            Stage::Busy | Stage::Upgraded => None,
+            Stage::Streams { idle: None, .. } | Stage::Head | Stage::Body | Stage::Lingering { .. } => self.deadline,
         };
     }
 }
