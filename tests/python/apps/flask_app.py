@@ -1,5 +1,6 @@
 """A Flask app with a bit of everything: templates, forms, sessions, uploads, streams, files, hooks."""
 
+import gc
 import logging
 import os
 import time
@@ -111,6 +112,12 @@ def where():
 def slow():
     time.sleep(0.05)
     return "slow"
+
+
+@app.get("/collect")
+def collect():
+    gc.collect()
+    return str(os.getpid())
 
 
 @app.get("/fail")
