@@ -99,6 +99,16 @@ def test_a_console_script_is_installed():
     assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout.startswith("rserve ")
 
 
+@pytest.mark.parametrize("into", ["from rserve.__main__ import main; main()", "import backend"], ids=["command", "build"])
+def test_free_threaded_builds_are_refused(into):
+    """As one is seldom at hand, an ordinary one says that it was built so."""
+    words = f"import sysconfig; sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1; {into}"
+    folder = HERE.parent.parent / "crates" / "python"
+    done = subprocess.run([sys.executable, "-c", words], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert done.stderr == "error: rserve does not run on free-threaded Python yet: use an ordinary build of CPython\n"
+
+
 def test_each_worker_imports_the_app_for_itself():
     with Server("worldly:app", "--workers", "2") as server:
         server.wait_for("imported in", 2)
