@@ -112,6 +112,7 @@ pub(crate) fn say(
             let why = match reason {
                 Leave::Signal => "was sent a SIGTERM",
                 Leave::MaxRequests => "has served --max-requests",
+                Leave::Listener => "lacks a listener that nobody else serves",
             };
             info!(pid = pid(*slot), "worker {} {why}: it leaves once its successor is ready", pid(*slot));
         }

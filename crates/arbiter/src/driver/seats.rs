@@ -34,26 +34,23 @@ impl Driver {
     /// Makes the listeners of a worker's seat, where it has none yet.
     pub(super) fn open_seat(&mut self, worker: SlotId) {
         let Some(seat) = self.machine.seat(worker).filter(|_| self.settings.reuse_port) else { return };
-        for (group, open) in self.machine.groups_without(seat) {
-            if let Err(error) = self.open_listener(group, seat, open) {
+        for group in self.machine.groups_without(seat) {
+            if let Err(error) = self.add_listener(group, seat, worker) {
                 error!("cannot open a listener for worker {}: {error}; the others have theirs", seat + 1);
             }
         }
     }
 
-    fn open_listener(&mut self, group: ListenerId, seat: u16, listening: bool) -> std::io::Result<()> {
+    fn add_listener(&mut self, group: ListenerId, seat: u16, worker: SlotId) -> std::io::Result<()> {
         let Some(first) = &self.listeners[group.index()] else { return Ok(()) };
         let Some(listener) = first.beside()? else { return Ok(()) };
         if self.listeners.iter().flatten().count() >= MAX_LISTENERS {
             let most = format!("there are {MAX_LISTENERS} already, addresses times workers");
             return Err(std::io::Error::other(most));
         }
-        if listening {
-            listener.listen(self.settings.backlog)?;
-        }
         let id = self.free_place();
         self.settle(id, listener);
-        self.machine.add_seat(id, Post { one_way: false, group, seat: Some(seat) }, now());
+        self.machine.add_seat(id, Post { one_way: false, group, seat: Some(seat) }, worker, now());
         Ok(())
     }
 

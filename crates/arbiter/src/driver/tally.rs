@@ -19,7 +19,7 @@ impl Tally {
             Notice::Died(_, Death::Code(_)) => Cause::Exit,
             Notice::BootFailed(..) => Cause::Boot,
             Notice::LeaveRequested(_, Leave::MaxRequests) => Cause::MaxRequests,
-            Notice::LeaveRequested(_, Leave::Signal) => Cause::Asked,
+            Notice::LeaveRequested(_, Leave::Signal | Leave::Listener) => Cause::Asked,
             Notice::Reloading => {
                 self.reloads += 1;
                 self.replaced[Cause::Reload as usize] += workers as u64;

@@ -75,10 +75,8 @@ pub(crate) enum Move {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nobody can connect before a worker of at least this age is ready.
-    Bound {
-        age: u64,
-    },
+    /// Nobody can connect yet.
+    Bound,
     Serving,
     Draining {
         since: Instant,
@@ -115,6 +113,8 @@ pub(crate) struct Post {
 pub(crate) struct Door {
     state: State,
     pub(crate) post: Post,
+    /// Workers of at least this age have it. It opens when one of them is ready.
+    pub(crate) age: u64,
     /// Whoever waits behind it is served by others when we go.
     held_by_others: bool,
     window: Option<Window>,
@@ -143,19 +143,13 @@ pub(crate) struct DoorLog {
 impl Door {
     /// One that opens when a worker of at least this age is ready.
     pub(crate) fn new(post: Post, age: u64, now: Instant) -> Self {
-        let log = DoorLog::default();
-        let state = State::Bound { age };
-        Self { state, post, held_by_others: false, window: None, heard: now, arrivals: 0, fruitless: 0, log }
-    }
-
-    /// One more of the same group, bound or open as this one is.
-    pub(crate) fn beside(&self, post: Post, now: Instant) -> Self {
-        Self { state: self.state, ..Self::new(post, 0, now) }
+        let (state, log) = (State::Bound, DoorLog::default());
+        Self { state, post, age, held_by_others: false, window: None, heard: now, arrivals: 0, fruitless: 0, log }
     }
 
     /// A worker of this age is ready; whether the door opens by that.
     pub(crate) fn open(&mut self, worker: u64) -> bool {
-        let opens = matches!(self.state, State::Bound { age } if age <= worker);
+        let opens = self.state == State::Bound && self.age <= worker;
         if opens {
             self.state = State::Serving;
         }
@@ -165,7 +159,7 @@ impl Door {
     /// Begins to drain, if it is not at it already: the quiet clock starts now.
     pub(crate) fn drain(&mut self, now: Instant, deadline: Instant, settings: DrainSettings) {
         match self.state {
-            State::Bound { .. } | State::Serving => {
+            State::Bound | State::Serving => {
                 self.state = State::Draining { since: now, reopened: false };
                 self.window = Some(Window { since: now, deadline, settings, served: None });
                 self.heard = now;
@@ -178,7 +172,7 @@ impl Door {
     pub(crate) const fn is_draining(&self) -> bool {
         match self.state {
             State::Draining { .. } | State::Gated { .. } | State::Sweeping { .. } => true,
-            State::Bound { .. } | State::Serving | State::Closed { .. } => false,
+            State::Bound | State::Serving | State::Closed { .. } => false,
         }
     }
 
@@ -199,7 +193,7 @@ impl Door {
     /// What the workers are told.
     pub(crate) const fn phase(&self) -> DoorPhase {
         match self.state {
-            State::Bound { .. } => DoorPhase::Bound,
+            State::Bound => DoorPhase::Bound,
             State::Serving => DoorPhase::Open,
             State::Draining { .. } => DoorPhase::Draining,
             State::Gated { .. } => DoorPhase::Gated,
@@ -211,7 +205,7 @@ impl Door {
     /// Whether connections may still come in by it, or wait behind it.
     pub(crate) const fn needs_workers(&self) -> bool {
         match self.state {
-            State::Bound { .. } | State::Serving | State::Draining { .. } | State::Gated { .. } => true,
+            State::Bound | State::Serving | State::Draining { .. } | State::Gated { .. } => true,
             State::Sweeping { .. } | State::Closed { .. } => false,
         }
     }
@@ -220,11 +214,9 @@ impl Door {
     pub(crate) const fn closed(&self) -> Option<Instant> {
         match self.state {
             State::Closed { at } => Some(at),
-            State::Bound { .. }
-            | State::Serving
-            | State::Draining { .. }
-            | State::Gated { .. }
-            | State::Sweeping { .. } => None,
+            State::Bound | State::Serving | State::Draining { .. } | State::Gated { .. } | State::Sweeping { .. } => {
+                None
+            }
         }
     }
 
@@ -243,7 +235,7 @@ impl Door {
         }
         let late = now >= plan.shut_by;
         match self.state {
-            State::Bound { .. } | State::Serving | State::Closed { .. } => None,
+            State::Bound | State::Serving | State::Closed { .. } => None,
             State::Draining { since, reopened } => {
                 let quiet = now >= self.heard + plan.quiet && reading.queue == 0;
                 let settled = !reopened || now >= since + KNOCK_AGAIN;

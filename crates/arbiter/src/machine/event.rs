@@ -45,6 +45,8 @@ pub(crate) enum Leave {
     Signal,
     /// It has served as many requests as it is to.
     MaxRequests,
+    /// There is a listener that no worker has who is to stay.
+    Listener,
 }
 
 /// What changes when the settings are read again.

@@ -85,7 +85,9 @@ impl Machine {
                 }
                 return;
             }
-            Event::LeaveRequested(slot, Leave::Signal) => self.retire(slot, Leave::Signal, actions),
+            Event::LeaveRequested(slot, reason @ (Leave::Signal | Leave::Listener)) => {
+                self.retire(slot, reason, actions)
+            }
             Event::LeaveRequested(slot, Leave::MaxRequests) => {
                 if let Some(tenant) = self.tenant_mut(slot) {
                     tenant.has_served_enough(now);
@@ -108,6 +110,7 @@ impl Machine {
             Event::Tick => {}
         }
         self.enforce_time(now, actions);
+        self.see_to_listeners(actions);
         self.manage_workers(now, actions);
         self.finish_reload(actions);
         self.finish_if_all_gone(now, actions);
@@ -207,8 +210,8 @@ impl Machine {
             Life::Ready | Life::Leaving { .. } | Life::Quitting { .. } | Life::Aborting { .. } | Life::Killed => {}
         }
         tenant.beat = tenant.beat.max(now);
-        let age = tenant.age;
-        if matches!(self.mode, Mode::Starting | Mode::Serving) {
+        let (age, stays) = (tenant.age, matches!(tenant.life, Life::Ready | Life::Retiring { .. }));
+        if stays && matches!(self.mode, Mode::Starting | Mode::Serving) {
             for index in 0..self.doors.len() {
                 if self.doors[index].open(age) {
                     actions.push(Action::Listen(ListenerId(index as u16)));
@@ -222,7 +225,7 @@ impl Machine {
         }
     }
 
-    fn retire(&mut self, slot: SlotId, reason: Leave, actions: &mut Vec<Action>) {
+    pub(super) fn retire(&mut self, slot: SlotId, reason: Leave, actions: &mut Vec<Action>) {
         let serving = matches!(self.mode, Mode::Starting | Mode::Serving);
         if let Some(tenant) = self.tenant_mut(slot)
             && serving

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::door::{Door, Post};
 use super::slot::{Life, Slot, Tenant};
-use super::{Machine, SlotId};
+use super::{Action, Leave, Machine, SlotId};
 use crate::ListenerId;
 use crate::page::DoorPhase;
 
@@ -24,8 +24,8 @@ impl Machine {
         self.slots.get(worker.index()).and_then(Slot::tenant).map(|tenant| tenant.seat)
     }
 
-    /// The addresses that have a listener for each seat, but none for this one; and whether they are open.
-    pub(crate) fn groups_without(&self, seat: u16) -> Vec<(ListenerId, bool)> {
+    /// The addresses that have a listener for each seat, but none for this one.
+    pub(crate) fn groups_without(&self, seat: u16) -> Vec<ListenerId> {
         // One that drains, or has, takes nobody new in.
         let wanted = |door: &&Door| matches!(door.phase(), DoorPhase::Bound | DoorPhase::Open);
         let has_it = |group: ListenerId| {
@@ -35,14 +35,15 @@ impl Machine {
         let first = self.doors.iter().enumerate().filter(|(index, door)| door.post.group.index() == *index);
         first
             .filter(|(_, door)| door.post.seat.is_some() && wanted(door) && !has_it(door.post.group))
-            .map(|(_, door)| (door.post.group, door.phase() == DoorPhase::Open))
+            .map(|(_, door)| door.post.group)
             .collect()
     }
 
-    /// One listener more for an address that has one, at a seat that is new. It is where the first one is.
-    pub(crate) fn add_seat(&mut self, listener: ListenerId, post: Post, now: Instant) {
-        let door = self.doors[post.group.index()].beside(post, now);
-        self.place(listener, door);
+    /// One listener more for an address that has one, at the seat of a worker that is to be started. Those that are there
+    /// have not got it, so nobody can connect by it before that worker is ready, or one that is started later.
+    pub(crate) fn add_seat(&mut self, listener: ListenerId, post: Post, worker: SlotId, now: Instant) {
+        let age = self.slots[worker.index()].tenant().map_or(self.next_age, |tenant| tenant.age);
+        self.place(listener, Door::new(post, age, now));
     }
 
     pub(super) fn place(&mut self, listener: ListenerId, door: Door) {
@@ -57,6 +58,20 @@ impl Machine {
         let Some(seat) = post.seat else { return true };
         let serves = |tenant: &Tenant| matches!(tenant.life, Life::Ready | Life::Retiring { ready: true });
         self.seat(worker) == Some(seat) || !self.tenants().any(|(_, tenant)| tenant.seat == seat && serves(tenant))
+    }
+
+    /// Where a worker has gone for good whose seat was new, those who stay may all be older than its listener, and have not
+    /// got it: one of them is replaced by a worker that has.
+    pub(super) fn see_to_listeners(&mut self, actions: &mut Vec<Action>) {
+        let Some(youngest) = self.tenants().filter(|(_, t)| t.stays()).map(|(_, t)| t.age).max() else { return };
+        let is_lost = |door: &Door| door.phase() == DoorPhase::Open && door.age > youngest;
+        if self.is_short_of_workers() || !self.doors.iter().any(is_lost) {
+            return;
+        }
+        let oldest = self.tenants().filter(|(_, t)| t.stays()).min_by_key(|(_, t)| t.age);
+        if let Some(oldest) = oldest.map(|(slot, _)| slot) {
+            self.retire(oldest, Leave::Listener, actions);
+        }
     }
 
     /// The first seat that nobody has who is to stay.

@@ -54,10 +54,52 @@ fn one_worker_less_leaves_its_listener_to_the_others() {
     assert_eq!(script.machine.seat(SlotId(2)), Some(0), "the next one has it again");
 }
 
+impl Script {
+    /// As the driver does for each worker that it starts.
+    fn open_seat(&mut self, listener: u16, worker: u16) {
+        let post = post(0, self.machine.seat(SlotId(worker)));
+        self.machine.add_seat(ListenerId(listener), post, SlotId(worker), self.start);
+    }
+}
+
+#[test]
+fn a_new_listener_opens_when_its_worker_is_ready() {
+    let mut script = two_seats();
+    script.at(100, Event::Signal(Sig::TtIn)).open_seat(2, 2);
+    assert_eq!(script.machine.door_phase(ListenerId(2), SlotId(2)), DoorPhase::Bound);
+    script.at(200, Event::Ready(SlotId(2)));
+    assert!(script.lines.contains("Listen(ListenerId(2))"), "{}", script.lines);
+    assert_eq!(script.machine.door_phase(ListenerId(2), SlotId(2)), DoorPhase::Open);
+}
+
+/// Those who stay were started before there was that listener, and cannot take from it.
+#[test]
+fn a_new_listener_whose_worker_is_sent_away_before_it_is_ready_stays_shut() {
+    let mut script = two_seats();
+    script.at(100, Event::Signal(Sig::TtIn)).open_seat(2, 2);
+    script.at(200, Event::Signal(Sig::TtOu)).at(300, Event::Ready(SlotId(2)));
+    script.at(400, Event::Exited(SlotId(2), Death::Code(0)));
+    assert_eq!(script.machine.door_phase(ListenerId(2), SlotId(0)), DoorPhase::Bound, "{}", script.lines);
+}
+
+#[test]
+fn a_listener_that_nobody_has_who_stays_gets_a_worker() {
+    let mut script = two_seats();
+    script.at(100, Event::Signal(Sig::TtIn)).open_seat(2, 2);
+    script.at(200, Event::Ready(SlotId(2))).at(300, Event::Exited(SlotId(2), Death::Signal(9)));
+    assert!(!script.lines.contains("Listener)"), "its successor is on the way: {}", script.lines);
+    script.at(400, Event::Signal(Sig::TtOu));
+    assert!(script.lines.contains("LeaveRequested(SlotId(0), Listener)"), "{}", script.lines);
+    script.at(1500, Event::Tick).at(1600, Event::Ready(SlotId(2)));
+    assert_eq!(script.machine.door_phase(ListenerId(2), SlotId(2)), DoorPhase::Open);
+    script.at(2000, Event::Tick);
+    assert_eq!(script.lines.matches("Listener)").count(), 1, "{}", script.lines);
+}
+
 #[test]
 fn a_new_worker_is_not_given_a_listener_at_an_address_that_is_on_its_way_out() {
     let mut script = two_seats();
-    assert_eq!(script.machine.groups_without(2), [(ListenerId(0), true)]);
+    assert_eq!(script.machine.groups_without(2), [ListenerId(0)]);
     let rules = script.machine.rules.clone();
     let removed = vec![ListenerId(0), ListenerId(1)];
     script.at(100, Event::Reloaded(Reload { rules, added: vec![], removed }));
