@@ -60,7 +60,7 @@ def test_a_client_that_does_not_read_gives_its_thread_back():
 
 @pytest.mark.parametrize("stop", ["TERM", "QUIT"])
 def test_a_stop_while_threads_wait_for_clients(stop):
-    with Server("plain:app", *THREADED, "--graceful-timeout", "20") as server, unread(server, THREADS) as connections:
+    with Server("plain:app", *THREADED, "--graceful-timeout", "60") as server, unread(server, THREADS) as connections:
         server.signal(stop)
         if stop == "TERM":
             with ThreadPoolExecutor(THREADS) as pool:
