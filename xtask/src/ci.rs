@@ -19,7 +19,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     })?;
     // `cargo test` runs the doctests of every library too.
     step("tests", || cargo(root, &["test", "--locked", "--workspace"], &[]))?;
-    step("python", || python::run(root))?;
+    step("python", || python::run(root, None))?;
     step("rustdoc", || {
         cargo(root, &["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
     })?;

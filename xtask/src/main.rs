@@ -19,7 +19,7 @@ usage: cargo xtask COMMAND
   tidy    the checks over the sources alone
   icount  count the codec's instructions per request into benches/icount.txt, or --check them against it
   plot    draw the table of docs/worker-classes.md into docs/worker-classes.svg
-  python  build the wheel and run the tests of the Python host
+  python  build the wheel and run the tests of the Python host, for python3 or for the interpreter that follows
   soak    2000 stops under load (or SOAK=N of them), and the tables of what became of them; names of tests may follow
   setup   install what the tests need, where that is possible
 ";
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1).peekable();
     let command = args.next();
     let check = command.as_deref() == Some("icount") && args.next_if_eq("--check").is_some();
+    let interpreter = if command.as_deref() == Some("python") { args.next() } else { None };
     let names: Vec<String> = if command.as_deref() == Some("soak") { args.by_ref().collect() } else { Vec::new() };
     if let Some(extra) = args.next() {
         eprintln!("error: unexpected argument '{extra}'\n{HELP}");
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root),
         Some("icount") => icount::run(&root, check),
         Some("plot") => plot::run(&root),
-        Some("python") => python::run(&root),
+        Some("python") => python::run(&root, interpreter.as_deref()),
         Some("soak") => soak::run(&root, &names),
         Some("setup") => setup::run(&root),
         Some("help" | "-h" | "--help") => {
