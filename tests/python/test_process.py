@@ -169,8 +169,8 @@ def test_code_that_has_changed_comes_with_a_reload_or_an_upgrade(tmp_path, prelo
         wait_until(lambda: is_gone(successor))
 
 
-def test_signal_handlers_run_in_an_idle_worker():
-    with Server("worldly:app") as server:
+def test_signal_handlers_run_in_an_idle_worker(worker_class):
+    with Server("worldly:app", *worker_class) as server:
         pid = int(server.get()[2])
         os.kill(pid, signal.SIGUSR1)
         server.wait_for(f"handled SIGUSR1 in {pid}")
@@ -187,8 +187,8 @@ def test_threads_run_while_the_worker_waits():
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing_and_subprocesses(method):
-    with Server("worldly:app", env={"START_METHOD": method}) as server:
+def test_multiprocessing_and_subprocesses(worker_class, method):
+    with Server("worldly:app", *worker_class, env={"START_METHOD": method}) as server:
         pid = server.get()[2]
         for _ in range(5):
             assert server.get("/processes")[2] == b"[2, 4, 6]"
@@ -196,8 +196,8 @@ def test_multiprocessing_and_subprocesses(method):
         assert server.get("/command")[2] == b"said"
 
 
-def test_a_child_is_ended_by_a_signal_from_its_first_moment_on():
-    with Server("worldly:app") as server:
+def test_a_child_is_ended_by_a_signal_from_its_first_moment_on(worker_class):
+    with Server("worldly:app", *worker_class) as server:
         for _ in range(20):
             assert server.get("/fork_and_end")[2] == b"15"
 
@@ -232,8 +232,8 @@ def test_a_server_does_not_outlive_its_tests():
     wait_until(lambda: is_gone(int(done.stdout)))
 
 
-def test_a_child_that_outlives_the_server_keeps_no_listener():
-    with Server("worldly:app") as server:
+def test_a_child_that_outlives_the_server_keeps_no_listener(worker_class):
+    with Server("worldly:app", *worker_class) as server:
         # The child holds the connection too, so that its end is not the answer's.
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         client.request("GET", "/fork")
@@ -256,16 +256,17 @@ def test_warnings_and_logging():
         server.wait_for("logged this")
 
 
-def test_exit_functions_and_threads_at_the_end():
-    with Server("worldly:app", "--workers", "2", env={"LINGERING_THREAD": "1"}) as server:
+def test_exit_functions_and_threads_at_the_end(worker_class):
+    with Server("worldly:app", *worker_class, "--workers", "2", env={"LINGERING_THREAD": "1"}) as server:
         pids = server.workers()
     for pid in pids:
         assert f"atexit in {pid}" in server.log()
     assert server.log().count("lingering thread ends") == 2
 
 
-def test_a_stuck_worker_leaves_a_traceback():
-    with Server("worldly:app", "--timeout", "1") as server:
+@pytest.mark.parametrize("options", [["--worker-class", "sync"], ["--worker-class", "threaded", "--threads", "1"]])
+def test_a_stuck_worker_leaves_a_traceback(options):
+    with Server("worldly:app", *options, "--timeout", "1") as server:
         assert server.get("/faults")[2] == b"True"
         pid = int(server.get()[2])
         assert server.raw("GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n") == b""
@@ -275,9 +276,9 @@ def test_a_stuck_worker_leaves_a_traceback():
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_ctrl_c(busy):
+def test_ctrl_c(worker_class, busy):
     """It goes to the whole process group, as from a terminal."""
-    with Server("worldly:app") as server:
+    with Server("worldly:app", *worker_class) as server:
         assert server.get()[0] == 200
         with server.connection() as connection:
             if busy:

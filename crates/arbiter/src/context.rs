@@ -206,12 +206,18 @@ impl Context {
     pub fn wait<T>(&self, wait: impl FnOnce() -> T) -> T {
         if self.outside {
             let result = wait();
-            if let Some(host) = self.host {
-                host.has_waited();
-            }
+            self.has_waited(false);
             return result;
         }
         host::wait(self.host, wait)
+    }
+
+    /// To be called after a wait that was not within [`wait`](Self::wait) and has brought nothing, by a worker whose app
+    /// runs on other threads: a signal may have come for the host. `interrupted`: one has ended the wait.
+    pub fn has_waited(&self, interrupted: bool) {
+        if let Some(host) = self.host_outside() {
+            host.has_waited(interrupted);
+        }
     }
 
     /// To be called while the worker is built, if its app runs on other threads, and then

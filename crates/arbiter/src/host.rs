@@ -38,8 +38,9 @@ pub trait Host: Sync {
         run();
     }
 
-    /// On the main thread, outside: it has waited. The place to see to what has come for it, such as signals.
-    fn has_waited(&self) {}
+    /// On the main thread, outside: it has waited. The place to see to what has come for it, such as signals;
+    /// `_interrupted`: one has ended the wait.
+    fn has_waited(&self, _interrupted: bool) {}
 
     /// On another thread: runs `batch`, which calls the app more than once, perhaps with [`wait`](Self::wait) in between,
     /// inside the host.

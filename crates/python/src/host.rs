@@ -15,7 +15,7 @@ use crate::{body, closing, errors, loader};
 /// The interpreter that this process runs in.
 pub(crate) struct Interpreter;
 
-/// An idle worker of several threads looks for signals so often.
+/// A worker of several threads looks so often, and no more, for signals that have not interrupted a wait.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 thread_local! {
@@ -73,10 +73,10 @@ impl Host for Interpreter {
         Python::attach(|py| py.detach(|| run.run()));
     }
 
-    fn has_waited(&self) {
+    fn has_waited(&self, interrupted: bool) {
         // Handlers run on the main thread alone. To enter for nothing each time would cost more than the wait.
-        let due = LAST_LOOK.get().is_none_or(|last| last.elapsed() >= LOOK_EVERY);
-        if due {
+        let due = || LAST_LOOK.get().is_none_or(|last| last.elapsed() >= LOOK_EVERY);
+        if interrupted || due() {
             LAST_LOOK.set(Some(Instant::now()));
             Python::attach(run_signal_handlers);
         }

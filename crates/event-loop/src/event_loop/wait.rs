@@ -32,7 +32,8 @@ impl EventLoop {
         if willing || !limit.is_zero() {
             self.doors.sync(cx, &self.epoll, willing, self.shared.now, FIRST_DOOR)?;
         }
-        let count = match self.wait_for_events(cx, limit) {
+        let waited = self.wait_for_events(cx, limit);
+        let count = match waited {
             Ok(count) => count,
             Err(nix::Error::EINTR) => 0,
             Err(error) => return Err(error.into()),
@@ -43,6 +44,7 @@ impl EventLoop {
         self.shared.body_memory.tidy(self.shared.now);
         if count == 0 && !limit.is_zero() {
             self.doors.suspect_all();
+            cx.has_waited(waited.is_err());
         }
         let mut seen = Seen { something: count > 0, all: count < self.events.len(), wake: false };
         for index in 0..count {
