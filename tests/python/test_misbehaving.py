@@ -13,6 +13,9 @@ from serving import Server
 REFUSED = {
     "raises_before": "RuntimeError: raised before",
     "raises_unprintable": r"ValueError: raised for caf\\udce9",
+    "recurses": "RecursionError: maximum recursion depth exceeded",
+    "runs_out_of_memory": "MemoryError",
+    "raises_generator_exit": "GeneratorExit: raised, but no generator",
     "raises_after": "RuntimeError: raised after",
     "raises_in_the_head": "TypeError: the response headers are callable_iterator",
     "raises_first": "RuntimeError: raised first",

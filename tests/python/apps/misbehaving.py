@@ -30,6 +30,18 @@ def raises_unprintable(environ, start_response):
     raise ValueError("raised for caf\udce9")
 
 
+def recurses(environ, start_response):
+    return recurses(environ, start_response)
+
+
+def runs_out_of_memory(environ, start_response):
+    return [b"x" * 2**50]
+
+
+def raises_generator_exit(environ, start_response):
+    raise GeneratorExit("raised, but no generator")
+
+
 def raises_after(environ, start_response):
     start_response(*OK)
     raise RuntimeError("raised after")
