@@ -320,8 +320,7 @@ fn half_open_connection_does_not_hold_the_exit(class: &'static str) {
         let (builder, port) = server(class, SERVER_V4, Gate::Ttl);
         let mut server = builder.drain(0.3).start();
         let mut half_open = Peer::new(&mut tun, SocketAddr::new(SERVER_V4, port));
-        half_open.syn(&tun);
-        assert!(half_open.expect_syn_ack(&tun, Duration::from_secs(2)));
+        assert!(half_open.begin(&tun));
         let signalled = server.signal(SIGTERM);
         let exit = server.wait_exit(Duration::from_secs(15));
         let took = exit.at - signalled;
@@ -357,8 +356,7 @@ fn complete_while_gated(mut tun: Tun, class: &str, ip: IpAddr, gate: Gate, busy:
     });
     let mut straddler = Peer::new(&mut tun, address);
     let mut knocker = Peer::new(&mut tun, address);
-    straddler.syn(&tun);
-    assert!(straddler.expect_syn_ack(&tun, Duration::from_secs(2)));
+    assert!(straddler.begin(&tun));
     server.signal(SIGTERM);
     let soon = Duration::from_secs(5);
     server.wait_for_line(soon, "the gate", |line| line.message() == "gate shut");

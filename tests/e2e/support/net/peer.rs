@@ -40,6 +40,14 @@ impl Peer {
         answer.is_some()
     }
 
+    /// Half a handshake, begun again as a client's kernel does when it hears nothing: whether the server answers.
+    pub(crate) fn begin(&mut self, tun: &Tun) -> bool {
+        (0..3).any(|_| {
+            self.syn(tun);
+            self.expect_syn_ack(tun, Duration::from_secs(1))
+        })
+    }
+
     /// Acknowledges all that has come; the first one completes the handshake.
     pub(crate) fn ack(&mut self, tun: &Tun) {
         let ack = self.segment(Vec::new());
