@@ -14,6 +14,7 @@ REFUSED = {
     "raises_before": "RuntimeError: raised before",
     "raises_unprintable": r"ValueError: raised for caf\\udce9",
     "recurses": "RecursionError: maximum recursion depth exceeded",
+    "recurses_within_c": "RecursionError: maximum recursion depth exceeded",
     "runs_out_of_memory": "MemoryError",
     "raises_generator_exit": "GeneratorExit: raised, but no generator",
     "raises_after": "RuntimeError: raised after",

@@ -42,6 +42,10 @@ struct Shared<J, D> {
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
+/// What the main thread has by default: an app should not end where it does not in another class. It costs memory only as
+/// far as it is used.
+const STACK: usize = 8 << 20;
+
 /// A thread belongs to rayon again after this long, for what the app has given rayon to do; but where a host runs the app,
 /// which knows nothing of rayon.
 const SHIFT: Duration = Duration::from_millis(20);
@@ -66,8 +70,11 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
             run: Box::new(run),
             wake: Box::new(wake),
         });
-        let threads =
-            ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("app {index}")).build()?;
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("app {index}"))
+            .stack_size(STACK)
+            .build()?;
         Ok(Self { threads, shared })
     }
 

@@ -34,6 +34,21 @@ def recurses(environ, start_response):
     return recurses(environ, start_response)
 
 
+class Mirror:
+    def __getattr__(self, name):
+        return getattr(self, name + "'")
+
+
+def recurses_within_c(environ, start_response):
+    limit = sys.getrecursionlimit()
+    # As deep as a thread of Python's own bears.
+    sys.setrecursionlimit(9000)
+    try:
+        return Mirror().it
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def runs_out_of_memory(environ, start_response):
     return [b"x" * 2**50]
 
