@@ -292,17 +292,20 @@ def test_ctrl_c(worker_class, busy):
 @pytest.mark.parametrize("workers", CLASSES.values(), ids=CLASSES)
 def test_workers_preloaded_share_memory(workers):
     """Also after the collector has been through all that it is to look at."""
+    # CPython 3.14 takes a third more for the same imports.
+    most = 10 if sys.version_info < (3, 14) else 13
 
-    def own_part(pid):
+    def memory(pid, name):
         smaps = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        own, anonymous = (int(re.search(rf"{name}:\s+(\d+)", smaps)[1]) for name in ("Private_Dirty", "Anonymous"))
-        return own / anonymous
+        return int(re.search(rf"{name}:\s+(\d+)", smaps)[1])
 
     with Server("flask_app:app", "--workers", "3", "--preload", *workers) as server:
         for _ in range(300):
             assert server.get("/where")[0] == 200
+        sizes = [memory(pid, "Pss") / 1024 for pid in server.workers()]
+        assert len(sizes) == 3 and max(sizes) <= most, sizes
         collected = {int(server.get("/collect")[2]) for _ in range(100)}
-        parts = [own_part(pid) for pid in collected]
+        parts = [memory(pid, "Private_Dirty") / memory(pid, "Anonymous") for pid in collected]
         assert max(parts) <= 0.35, parts
 
 
