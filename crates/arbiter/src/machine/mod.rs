@@ -85,14 +85,12 @@ impl Machine {
                 }
                 return;
             }
-            Event::LeaveRequested(slot, reason @ (Leave::Signal | Leave::Listener)) => {
-                self.retire(slot, reason, actions)
-            }
             Event::LeaveRequested(slot, Leave::MaxRequests) => {
                 if let Some(tenant) = self.tenant_mut(slot) {
                     tenant.has_served_enough(now);
                 }
             }
+            Event::LeaveRequested(slot, reason) => self.retire(slot, reason, actions),
             Event::Exited(slot, death) => self.on_exited(now, slot, death, actions),
             Event::Late(by) => {
                 for tenant in self.slots.iter_mut().filter_map(Slot::tenant_mut) {
